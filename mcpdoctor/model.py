@@ -1,0 +1,261 @@
+"""The vocabulary: what a run tries, what it sees, what it concludes.
+
+Frozen data, no input or output. Everything here goes to JSON and comes back without loss
+(`mcpdoctor.render.report_json`), so fields hold only strings, numbers, booleans, None, and tuples and dicts of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mcpdoctor.failures import Chain, Failure
+
+
+
+SCHEMA_VERSION = 1
+
+Fact = str | int | float | bool | None | tuple[str, ...]
+"""One observation of a probe: a scalar, or a list of strings (as a tuple)."""
+
+UNSIGNED = "none"
+"""The credential reference that sends requests without a signature."""
+
+
+class Stage(StrEnum):
+    """One step of reaching a configuration, in the order they are tried."""
+
+    PARSE = "parse"
+    DNS = "dns"
+    TCP = "tcp"
+    TLS = "tls"
+    HTTP = "http"
+    AUTH = "auth"
+    OPEN = "open"
+    LIST = "list"
+    CALL = "call"
+
+
+class Verdict(StrEnum):
+    """How a stage ended. Every configuration x stage has one: nothing vanishes."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    BLOCKED = "blocked"  # an earlier stage failed; not tried
+    SKIPPED = "skipped"  # not asked for or not applicable; `reason` says why
+    BROKEN = "broken"  # a fault of mcpdoctor itself
+
+
+class Severity(StrEnum):
+    """How much a finding weighs; `--fail-on` compares against it."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def weight(self) -> int:
+        """2 for error, 1 for warning, 0 for info: larger is worse."""
+        return {"error": 2, "warning": 1, "info": 0}[self.value]
+
+
+class Cause(StrEnum):
+    """The closed family a check belongs to: what a script branches on."""
+
+    URL_INVALID = "url-invalid"
+    INSECURE_URL = "insecure-url"
+    DNS_FAILURE = "dns-failure"
+    CONNECTION_REFUSED = "connection-refused"
+    TIMEOUT = "timeout"
+    CONNECTION_LOST = "connection-lost"
+    TLS_FAILURE = "tls-failure"
+    PROXY_FAILURE = "proxy-failure"
+    REDIRECTED = "redirected"
+    NOT_FOUND = "not-found"
+    NOT_MCP = "not-mcp"
+    UNSIGNED = "unsigned"
+    NO_CREDENTIALS = "no-credentials"
+    PROFILE_NOT_FOUND = "profile-not-found"
+    NO_REGION = "no-region"
+    EXPIRED_CREDENTIALS = "expired-credentials"
+    BAD_CREDENTIALS = "bad-credentials"
+    WRONG_PARTITION = "wrong-partition"
+    CLOCK_SKEW = "clock-skew"
+    WRONG_SERVICE = "wrong-service"
+    WRONG_REGION = "wrong-region"
+    SIGNATURE_ALTERED = "signature-altered"
+    WRONG_AUTH_METHOD = "wrong-auth-method"
+    ACCESS_DENIED = "access-denied"
+    RATE_LIMITED = "rate-limited"
+    SESSION_LOST = "session-lost"
+    SERVER_ERROR = "server-error"
+    PROTOCOL_ERROR = "protocol-error"
+    TOOL_ERROR = "tool-error"
+    NO_TOOLS = "no-tools"
+    STARTUP_FAILURE = "startup-failure"
+    CONFIG_INVALID = "config-invalid"
+    VERSION_DEFECT = "version-defect"
+    UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """One cell of the matrix: the thing a user could paste into a client.
+
+    Attributes:
+        endpoint: the URL, exactly as it is sent.
+        region: the signing region; None where it was not given and cannot be read off the host.
+        service: the SigV4 service name; None where nothing is signed.
+        credential: a reference, never keys: `default`, `env`, `profile:NAME` or `none`.
+        transport: always `streamable-http` today.
+    """
+
+    endpoint: str
+    region: str | None = None
+    service: str | None = None
+    credential: str = UNSIGNED
+    transport: str = "streamable-http"
+
+    @property
+    def signed(self) -> bool:
+        """Whether requests of this configuration carry a SigV4 signature."""
+        return self.credential != UNSIGNED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One recorded HTTP request and its response.
+
+    Attributes:
+        method: HTTP method.
+        url: the URL requested, without user information.
+        rpc_method: JSON-RPC method of the request body, where it had one.
+        status: HTTP status; None where no response came.
+        headers: chosen response headers, names in lower case, values redacted and capped.
+        body: beginning of the response body as text, redacted and capped; None where it was not read.
+        body_size: bytes of body that were read.
+        elapsed_s: seconds from sending the request to the last byte read.
+    """
+
+    method: str
+    url: str
+    rpc_method: str | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    body_size: int = 0
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one stage showed.
+
+    Attributes:
+        reason: why it was skipped, blocked or broken; None when passed.
+        facts: observations, by name; checks compare them (`fact.NAME`).
+        exchanges: in the order they were sent; the last POST decided the stage.
+        failures: one chain for each leaf of what was raised; empty when nothing was.
+    """
+
+    stage: Stage
+    verdict: Verdict
+    elapsed_s: float = 0.0
+    reason: str | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    exchanges: tuple[Exchange, ...] = ()
+    failures: tuple[Chain, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A check that fired.
+
+    Attributes:
+        check: slug of the check: its only identity.
+        evidence: one line of what was seen, such as `HTTP 401 InvalidSignatureException: …`.
+        url: the page of the check.
+    """
+
+    check: str
+    cause: Cause
+    severity: Severity
+    title: str
+    text: str
+    remedy: str
+    evidence: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What is known of one configuration.
+
+    Attributes:
+        works: None where throttling kept us from knowing, or the run ended before it could be known.
+        stage: the stage reached: the first that failed, else the last that passed.
+        http_status: status of the exchange that decided.
+        cause: cause of the first error finding; None where it works.
+        expected: cause that a suite says must be seen here (then seeing it is what passes); None for most.
+        elapsed_s: seconds spent on this configuration, shared work included once for each that waited for it.
+    """
+
+    target: str
+    configuration: Configuration
+    works: bool | None
+    stage: Stage
+    http_status: int | None = None
+    cause: Cause | None = None
+    expected: Cause | None = None
+    elapsed_s: float = 0.0
+    stages: tuple[Trace, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The configuration to use for one target."""
+
+    target: str
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where the run happened: Python, platform, versions of the packages that matter."""
+
+    python: str = ""
+    platform: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything one run learned.
+
+    Attributes:
+        started: UTC, ISO 8601 with `Z`.
+        elapsed_s: wall seconds of the whole run.
+        interrupted: why the run ended early (`interrupted`, `deadline`); None when it did not.
+        best: one for each target that has a working configuration, in the order of the targets.
+        findings: of the run as a whole; those of one configuration are in its result.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    mcpdoctor: str = ""
+    started: str = ""
+    elapsed_s: float = 0.0
+    exit_code: int = 0
+    interrupted: str | None = None
+    environment: Environment = field(default_factory=Environment)
+    results: tuple[Result, ...] = ()
+    best: tuple[Best, ...] = ()
+    ceilings: tuple[Mapping[str, object], ...] = ()
+    lint: tuple[Mapping[str, object], ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def trace_of(traces: Iterable[Trace], stage: Stage) -> Trace | None:
+    """The trace of one stage, or None where it is not among `traces`."""
+    return next((trace for trace in traces if trace.stage is stage), None)
