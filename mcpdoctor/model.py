@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mcpdoctor.failures import Chain, Failure
-
-
+from mcpdoctor.failures import Chain
 
 SCHEMA_VERSION = 1
 
@@ -21,6 +19,10 @@ Fact = str | int | float | bool | None | tuple[str, ...]
 
 UNSIGNED = "none"
 """The credential reference that sends requests without a signature."""
+
+
+class Unusable(ValueError):
+    """Input that is refused. The message is one sentence that says where it is wrong and how to fix it."""
 
 
 class Stage(StrEnum):

@@ -1,0 +1,153 @@
+"""Resolve a credential reference with botocore, and say where its keys came from. Keys are never shown.
+
+botocore itself reads the environment and the AWS files of the user, as it does in the program that is diagnosed: that
+is the point. Resolving may take long (a login, a credential process, the metadata service of an instance), so callers
+run it in a thread with a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcpdoctor.model import UNSIGNED, Fact, Unusable
+
+PROFILE = "profile:"
+REFERENCES = "default, env, profile:NAME or none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A credential that has keys.
+
+    Attributes:
+        credentials: the botocore object; signs, and refreshes itself where it can.
+        region: region of the profile or of AWS_DEFAULT_REGION, as boto3 reads it; None where neither is set.
+        facts: what may be shown: provider, whether temporary, profile.
+        secrets: the literal keys, for redaction only.
+    """
+
+    credentials: Any
+    region: str | None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def check_reference(reference: str) -> str:
+    """Return `reference` if it is one.
+
+    Raises:
+        Unusable: it is none of `default`, `env`, `profile:NAME`, `none`.
+    """
+    if reference in ("default", "env", UNSIGNED) or (reference.startswith(PROFILE) and reference != PROFILE):
+        return reference
+    # A pasted key must not come back in an error message.
+    shown = reference if len(reference) <= 16 and reference.isalpha() else "that value"
+    raise Unusable(f"{shown} is no credential reference; write {REFERENCES}. Keys are never given on the command line.")
+
+
+def profile_of(reference: str) -> str | None:
+    """Name of the profile in a reference `profile:NAME`, else None."""
+    return reference.removeprefix(PROFILE) if reference.startswith(PROFILE) else None
+
+
+def resolve(reference: str, *, environ: Mapping[str, str], standby: Mapping[str, str] | None = None) -> Resolved:
+    """Find the keys behind a reference.
+
+    Args:
+        reference: `default` (the chain of botocore), `env`, or `profile:NAME`.
+        environ: environment variables for `env`.
+        standby: environment variables of the lab: they are the `default` credential, and `env` where `environ`
+            has no key.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: as botocore raises it: NoCredentialsError, ProfileNotFound,
+            PartialCredentialsError, SSO and login errors, …
+    """
+    from botocore.credentials import EnvProvider
+    from botocore.exceptions import NoCredentialsError
+    from botocore.session import Session
+
+    profile = profile_of(reference)
+    session = Session(profile=profile)
+    region = session.get_config_variable("region")
+    if standby is not None and reference == "default":
+        credentials = EnvProvider(standby).load()
+    elif reference == "env":
+        credentials = EnvProvider(environ).load()
+        if credentials is None and standby is not None:
+            credentials = EnvProvider(standby).load()
+    else:
+        credentials = session.get_credentials()
+    if credentials is None:
+        raise NoCredentialsError
+    # Frozen now, so that a login that has run out says so here and not in the middle of a request.
+    keys = credentials.get_frozen_credentials()
+    if not keys.access_key or not keys.secret_key:
+        raise NoCredentialsError
+    return Resolved(
+        credentials=credentials,
+        region=region or (standby or {}).get("AWS_DEFAULT_REGION"),
+        facts={"provider": credentials.method, "temporary": bool(keys.token), "profile": profile},
+        secrets=tuple(filter(None, (keys.access_key, keys.secret_key, keys.token))),
+    )
+
+
+def surroundings(reference: str, environ: Mapping[str, str]) -> dict[str, Fact]:
+    """What the texts of a failed credential need: profile names and files that botocore sees. No keys, no network."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    files = [
+        environ.get("AWS_CONFIG_FILE", "~/.aws/config"),
+        environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ]
+    try:
+        profiles = tuple(sorted(Session().full_config.get("profiles", {})))
+    except BotoCoreError:
+        profiles = ()
+    profile = profile_of(reference)
+    # A profile of the environment fails in the same way as one that was named; then its name is the thing to show.
+    named = profile or environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
+    only = "AWS_REGION" in environ and "AWS_DEFAULT_REGION" not in environ
+    return {
+        "profile": named or "default",
+        "profiles": profiles,
+        "config_files": " and ".join(files),
+        "profile_option": f" --profile {named}" if named else "",
+        "credential_note": _no_keys(reference, environ),
+        "region_note": (
+            f"AWS_REGION is set ({environ['AWS_REGION']}), but boto3 does not read it: it reads AWS_DEFAULT_REGION and "
+            "the region of the profile."
+            if only
+            else "boto3 reads AWS_DEFAULT_REGION and the region of the profile; neither is set."
+        ),
+    }
+
+
+def environment_region(environ: Mapping[str, str]) -> str | None:
+    """The region the user works in: AWS_REGION or AWS_DEFAULT_REGION, else that of the profile in use.
+
+    It only chooses which endpoint to try first; for signing, the rule of boto3 holds (see `resolve`).
+    """
+    named = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    if named:
+        return named
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        return str(Session().get_config_variable("region") or "") or None
+    except BotoCoreError:  # such as AWS_PROFILE that names no profile: the auth stage says so
+        return None
+
+
+def _no_keys(reference: str, environ: Mapping[str, str]) -> str:
+    if reference == "env":
+        return "AWS_ACCESS_KEY_ID is not set in the environment"
+    if profile := profile_of(reference):
+        return f"profile {profile} has neither keys nor a way to get them"
+    named = environ.get("AWS_PROFILE")
+    where = f"AWS_PROFILE names {named}, which has none" if named else "no AWS_PROFILE, and [default] has none"
+    return f"the chain of botocore found nothing: no AWS_ACCESS_KEY_ID in the environment, {where}, no instance role"

@@ -1,0 +1,439 @@
+"""Turn evidence into findings: a pure function of traces and checks.
+
+Nothing here knows AWS; what AWS says and means stands in `checks/`. Nothing here asks the network or the clock, so a
+saved report can be judged again with newer checks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcpdoctor.catalogue import EVERY_OTHER, Catalogue, Check, Condition, FactRule
+from mcpdoctor.failures import Chain, format_chain
+from mcpdoctor.model import (
+    Best,
+    Cause,
+    Configuration,
+    Exchange,
+    Fact,
+    Finding,
+    Report,
+    Result,
+    Severity,
+    Stage,
+    Trace,
+    Verdict,
+    trace_of,
+)
+
+REQUEST_ID_HEADERS = ("x-amzn-requestid", "x-amz-apigw-id", "x-amz-cf-id")
+PAGE = "https://github.com/mcpdoctor/mcpdoctor/blob/main/docs/checks.md#{slug}"
+_SHOWN_TOOLS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a server said in one exchange, whatever dialect it used (JSON-RPC, AWS, plain JSON).
+
+    Attributes:
+        kind: `rpc-result`, `rpc-error`, `rpc-invalid`, `json`, `html`, `empty` or `other`.
+        error_type: AWS error type without namespace and address, such as `AccessDeniedException`.
+        rpc_code: code of the JSON-RPC error.
+        message: the server's own words.
+        request_id: the first of AWS's request ids.
+    """
+
+    kind: str
+    error_type: str | None = None
+    rpc_code: int | None = None
+    message: str = ""
+    request_id: str | None = None
+
+
+def read(exchange: Exchange) -> Said:
+    """Read what the server said in `exchange`; never fails, whatever the body holds."""
+    headers = exchange.headers
+    request_id = next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), None)
+    error_type = _bare_type(headers.get("x-amzn-errortype"))
+    body = exchange.body or ""
+    if "html" in headers.get("content-type", "") or body.lstrip()[:9].lower() in ("<!doctype", "<html"):
+        return Said(kind="html", error_type=error_type, message=_title(body), request_id=request_id)
+    document = _document(body)
+    if not isinstance(document, dict):
+        kind = "other" if body.strip() else "empty"
+        return Said(kind=kind, error_type=error_type, message=_line(body), request_id=request_id)
+    if isinstance(error := document.get("error"), dict) and ("jsonrpc" in document or "code" in error):
+        code = error.get("code")
+        return Said(
+            kind="rpc-error",
+            error_type=error_type,
+            rpc_code=code if isinstance(code, int) else None,
+            message=_line(str(error.get("message", ""))),
+            request_id=request_id,
+        )
+    if "jsonrpc" in document:
+        kind = "rpc-result" if isinstance(document.get("result"), dict) else "rpc-invalid"
+        return Said(kind=kind, error_type=error_type, request_id=request_id)
+    message = next((document[key] for key in ("message", "Message", "errorMessage", "error") if key in document), "")
+    return Said(
+        kind="json",
+        error_type=error_type or _bare_type(document.get("__type") or document.get("code")),
+        message=_line(str(message)),
+        request_id=request_id,
+    )
+
+
+def deciding(trace: Trace) -> Exchange | None:
+    """The exchange that decided a stage: its last POST, since GET 405 and DELETE 405 are healthy."""
+    return next((one for one in reversed(trace.exchanges) if one.method == "POST"), None)
+
+
+def throttled(trace: Trace, catalogue: Catalogue) -> bool:
+    """Whether `trace` ended in throttling, by the conditions of the checks whose cause is `rate-limited`."""
+    exchange = deciding(trace)
+    if trace.verdict is not Verdict.FAILED or exchange is None:
+        return False
+    said = read(exchange)
+    return any(
+        _matches(condition, trace, exchange, said, {}) is not None
+        for check in catalogue.checks.values()
+        if check.cause is Cause.RATE_LIMITED and trace.stage in check.stage
+        for condition in check.when
+    )
+
+
+def works(traces: Sequence[Trace], catalogue: Catalogue) -> bool | None:
+    """Whether a configuration works: its session opened, its tools were listed, and no call that was tried failed.
+
+    Returns:
+        None where throttling kept us from knowing, where the run ended first, or where mcpdoctor itself broke.
+    """
+    for trace in traces:
+        if trace.verdict is Verdict.FAILED:
+            return None if throttled(trace, catalogue) else False
+        if trace.verdict is Verdict.BROKEN:
+            return None
+    listed = trace_of(traces, Stage.LIST)
+    return True if listed is not None and listed.verdict is Verdict.PASSED else None
+
+
+def judge(results: Sequence[Result], catalogue: Catalogue) -> tuple[Result, ...]:
+    """Give every result its findings, cause, stage reached and HTTP status.
+
+    Args:
+        results: evidence: target, configuration and stages are read, everything else is made anew.
+        catalogue: the checks.
+    """
+    known = [replace(result, works=works(result.stages, catalogue)) for result in results]
+    return tuple(_judge(result, known, catalogue) for result in known)
+
+
+def choose(results: Sequence[Result]) -> tuple[Best, ...]:
+    """The configuration to use for each target that has a working one, in the order of the targets.
+
+    A signed one is better than an unsigned one (more tools, a higher limit); then fewer findings, then the faster.
+    """
+    chosen = []
+    for target in dict.fromkeys(result.target for result in results):
+        working = [result for result in results if result.target == target and result.works]
+        if working:
+            best = min(working, key=_burden)
+            chosen.append(Best(target=target, configuration=best.configuration))
+    return tuple(chosen)
+
+
+def _burden(result: Result) -> tuple[bool, int, float]:
+    weight = sum(finding.severity.weight for finding in result.findings)
+    return (not result.configuration.signed, weight, result.elapsed_s)
+
+
+def _judge(result: Result, all_results: Sequence[Result], catalogue: Catalogue) -> Result:
+    facts = {**_cell_facts(result.configuration), **_sibling_facts(result, all_results)}
+    fired: list[tuple[Check, Finding]] = []
+    decided: Trace | None = None
+    for trace in result.stages:
+        facts |= {**trace.facts, f"{trace.stage}_verdict": trace.verdict.value}
+        if trace.verdict is Verdict.FAILED:
+            decided = trace
+        fired += _fire(trace, facts, catalogue.checks.values())
+    findings = tuple(finding for check, finding in fired if not _silenced(check, [one for one, _ in fired]))
+    reached = decided or next((trace for trace in reversed(result.stages) if trace.verdict is Verdict.PASSED), None)
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    return replace(
+        result,
+        findings=tuple(sorted(findings, key=lambda finding: -finding.severity.weight)),
+        cause=errors[0].cause if errors and result.works is not True else None,
+        stage=reached.stage if reached else Stage.PARSE,
+        http_status=_status(result.stages, decided),
+    )
+
+
+def _fire(trace: Trace, facts: Mapping[str, Fact], checks: Iterable[Check]) -> Iterator[tuple[Check, Finding]]:
+    """Each check that fires on `trace`, with its finding."""
+    if trace.verdict not in (Verdict.PASSED, Verdict.FAILED):
+        return
+    exchange = deciding(trace)
+    said = read(exchange) if exchange else Said(kind="none")
+    # The probe saw the whole body, the exchange keeps its beginning: what the probe says of it goes first.
+    seen = {**_trace_facts(trace, exchange, said), **facts, "answer": trace.facts.get("answer", said.kind)}
+    for check in checks:
+        if trace.stage not in check.stage or check.on is not trace.verdict:
+            continue
+        for condition in check.when:
+            captured = _matches(condition, trace, exchange, said, seen)
+            if captured is not None:
+                yield check, _finding(check, {**seen, **captured})
+                break
+
+
+def _silenced(check: Check, fired: Sequence[Check]) -> bool:
+    if EVERY_OTHER in check.after:
+        return any(other is not check and other.severity is Severity.ERROR for other in fired)
+    return any(other.slug in check.after for other in fired)
+
+
+def _matches(
+    condition: Condition, trace: Trace, exchange: Exchange | None, said: Said, facts: Mapping[str, Fact]
+) -> dict[str, str] | None:
+    """Named groups of a condition that holds, or None where one of its keys does not."""
+    captured: dict[str, str] = {}
+    status = exchange.status if exchange else None
+    if condition.status and status not in condition.status:
+        return None
+    if condition.rpc_code and said.rpc_code not in condition.rpc_code:
+        return None
+    if condition.error_type and said.error_type not in condition.error_type:
+        return None
+    headers, body = (exchange.headers, exchange.body) if exchange else ({}, None)
+    patterns = [(headers.get(name), pattern) for name, pattern in condition.header.items()]
+    if condition.body is not None:
+        patterns.append((body, condition.body))
+    for text, pattern in patterns:
+        found = re.search(pattern, text) if text is not None else None
+        if found is None:
+            return None
+        captured |= {name: value for name, value in found.groupdict().items() if value}
+    if condition.failure and not any(_names(failure, condition.failure) for failure in trace.failures):
+        return None
+    if not all(_holds(rule, facts.get(name)) for name, rule in condition.fact.items()):
+        return None
+    return captured
+
+
+def _names(chain: Chain, wanted: tuple[str, ...]) -> bool:
+    return any(
+        link.errno in wanted or any(link.type == name or link.type.endswith(f".{name}") for name in wanted)
+        for link in chain
+    )
+
+
+def _holds(rule: FactRule, value: Fact) -> bool:
+    if rule.is_ is not None and value != rule.is_:
+        return False
+    if rule.above is None and rule.below is None:
+        return True
+    if not isinstance(value, int | float):
+        return False
+    return (rule.above is None or value > rule.above) and (rule.below is None or value < rule.below)
+
+
+class _Words(dict[str, str]):
+    """Words for a text; a name that nobody observed reads as `unknown`."""
+
+    def __missing__(self, key: str) -> str:
+        return "unknown"
+
+
+def _finding(check: Check, facts: Mapping[str, Fact]) -> Finding:
+    words = _Words({name: _word(value) for name, value in facts.items() if value is not None})
+    return Finding(
+        check=check.slug,
+        cause=check.cause,
+        severity=check.severity,
+        title=check.title,
+        text=_sentence(check.text.format_map(words)),
+        remedy=_sentence(check.remedy.format_map(words)),
+        evidence=words.get("evidence", ""),
+        url=PAGE.format(slug=check.slug),
+    )
+
+
+def _word(value: Fact) -> str:
+    if isinstance(value, tuple):
+        shown = ", ".join(value[:_SHOWN_TOOLS])
+        return f"{shown}, … ({len(value)} in all)" if len(value) > _SHOWN_TOOLS else shown or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sentence(text: str) -> str:
+    """One line without the double stops that come from a server's own full stop inside a text."""
+    return re.sub(r"([.!?])\s*\.(?=\s|$)", r"\1", re.sub(r"\s+", " ", text)).strip()
+
+
+def _cell_facts(configuration: Configuration) -> dict[str, Fact]:
+    parts = _parts(configuration.endpoint)
+    return {
+        "endpoint": configuration.endpoint,
+        "host": parts[0],
+        "path": parts[1] or "/",
+        "credential": configuration.credential,
+        "signed": configuration.signed,
+        "service": configuration.service,
+        "signing_region": configuration.region,
+        "region_hint": configuration.region or "us-east-1",
+        "service_hint": configuration.service or "…",
+        "auth_used": "SigV4" if configuration.signed else "no signature",
+        "signed_note": ", and the signature was not even looked at" if configuration.signed else "",
+        "limit_scope": "account" if configuration.signed else "address",
+    }
+
+
+def _parts(url: str) -> tuple[str, str]:
+    try:
+        split = urlsplit(url)
+        return split.hostname or url, split.path
+    except ValueError:
+        return url, ""
+
+
+def _sibling_facts(result: Result, all_results: Sequence[Result]) -> dict[str, Fact]:
+    """What the other configurations of the same run tell about this one."""
+    mine = result.configuration
+    same_target = [other for other in all_results if other is not result and other.target == result.target]
+    twins = [
+        other.configuration
+        for other in same_target
+        if other.works
+        and other.configuration.signed
+        and (other.configuration.endpoint, other.configuration.credential) == (mine.endpoint, mine.credential)
+    ]
+    services = [twin.service for twin in twins if twin.region == mine.region and twin.service != mine.service]
+    regions = [twin.region for twin in twins if twin.service == mine.service and twin.region != mine.region]
+    signed = [other for other in same_target if other.configuration.signed]
+    facts: dict[str, Fact] = {
+        "other_service_works": bool(services),
+        "other_region_works": bool(regions),
+        "signed_fails": bool(signed) and not any(other.works is not False for other in signed),
+    }
+    if services:
+        facts["expected_service"] = services[0]
+    if regions:
+        facts["expected_region"] = regions[0]
+    return facts
+
+
+def _trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str, Fact]:
+    """Words for the texts that come straight from what was recorded."""
+    root = trace.failures[0][-1] if trace.failures else None
+    status = exchange.status if exchange else None
+    headers = exchange.headers if exchange else {}
+    said_text = ": ".join(filter(None, (said.error_type, said.message)))
+    evidence = f"HTTP {status} {said_text}".rstrip() if status else format_chain(trace.failures[0]) if root else ""
+    wait = headers.get("retry-after")
+    return {
+        "status": status,
+        "server_message": said.message or said.error_type or "no reason given",
+        "server_said": f" ({said_text})" if said_text else "",
+        "error_type": said.error_type,
+        "rpc_code": said.rpc_code,
+        "request_id": said.request_id or "none was sent",
+        "location": headers.get("location", "an address it does not name"),
+        "content_kind": _content_kind(said, headers),
+        "retry_after": wait,
+        "retry_note": f" ({wait} s, says its Retry-After header)" if wait else "",
+        "timeout_note": f" (HTTP {status} came, the body did not end)" if status else "",
+        "root_message": f"{root.type}: {root.message}" if root else "no exception",
+        "chain": " / ".join(format_chain(chain) for chain in trace.failures) or "none",
+        "evidence": f"{evidence} (request id {said.request_id})" if said.request_id and status else evidence,
+    }
+
+
+def _content_kind(said: Said, headers: Mapping[str, str]) -> str:
+    if said.kind == "html":
+        return f"a web page ({said.message})" if said.message else "a web page"
+    if said.kind == "empty":
+        return "nothing"
+    return headers.get("content-type", "no content type") + (f" ({said.message})" if said.message else "")
+
+
+def _status(traces: Sequence[Trace], decided: Trace | None) -> int | None:
+    """Status of the exchange that decided; for a working configuration, of the last POST."""
+    for trace in [decided] if decided else reversed(traces):
+        exchange = deciding(trace)
+        if exchange is not None:
+            return exchange.status
+    return None
+
+
+def _document(body: str) -> Any:
+    """The JSON document of a body; of an event stream, that of the last event that holds one."""
+    text = body.strip()
+    if not text.startswith(("{", "[")):
+        events = re.findall(r"^data:\s?(\{.*)$", body, flags=re.MULTILINE)
+        text = events[-1] if events else ""
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _bare_type(value: object) -> str | None:
+    """`com.amazon.coral#ExpiredTokenException:http://…` is `ExpiredTokenException`."""
+    if not isinstance(value, str) or not value:
+        return None
+    return value.split(":", 1)[0].rsplit("#", 1)[-1].strip() or None
+
+
+def _title(body: str) -> str:
+    found = re.search(r"<title[^>]{0,200}>([^<]{1,200})", body, flags=re.IGNORECASE)
+    return _line(found[1]) if found else ""
+
+
+def _line(text: str, limit: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:
+    """Judge a report: findings of every result, the best configuration of each target, the exit code.
+
+    Args:
+        report: evidence; what an earlier judgement wrote into it is replaced.
+        catalogue: the checks.
+        fail_on: the least severity that fails a run when it stands against a best configuration; None for never.
+    """
+    results = judge(report.results, catalogue)
+    best = choose(results)
+    return replace(report, results=results, best=best, exit_code=exit_code(report, results, best, fail_on))
+
+
+def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], fail_on: Severity | None) -> int:
+    """0 where every target is as wanted, 1 where one is not or the run was interrupted, 3 where nothing was examined.
+
+    A target is as wanted when it has a working configuration without a finding at or above `fail_on`, and every
+    configuration that a suite expects to fail fails with the cause it names.
+    """
+    if not results:
+        return 3
+    if any(trace.verdict is Verdict.BROKEN for result in results for trace in result.stages):
+        return 70
+    if report.interrupted is not None:
+        return 1
+    chosen = {one.target: one.configuration for one in best}
+    for target in {result.target for result in results}:
+        mine = [result for result in results if result.target == target]
+        if any(result.expected is not None and result.cause is not result.expected for result in mine):
+            return 1
+        if all(result.expected is not None for result in mine):
+            continue
+        found = next((result for result in mine if result.configuration == chosen.get(target)), None)
+        if found is None or (
+            fail_on is not None and any(one.severity.weight >= fail_on.weight for one in found.findings)
+        ):
+            return 1
+    return 0

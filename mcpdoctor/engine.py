@@ -1,0 +1,702 @@
+"""Run a plan: cells side by side, what they share done once, every exception turned into evidence."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.abc
+import httpx
+
+from mcpdoctor import __version__, credentials, probes
+from mcpdoctor.catalogue import Catalogue, Quota
+from mcpdoctor.credentials import Resolved
+from mcpdoctor.diagnosis import conclude, deciding, read, throttled
+from mcpdoctor.failures import Chain, unwrap
+from mcpdoctor.matrix import Call, Cell, Plan
+from mcpdoctor.model import (
+    Environment,
+    Exchange,
+    Fact,
+    Report,
+    Result,
+    Severity,
+    Stage,
+    Trace,
+    Verdict,
+)
+from mcpdoctor.redaction import clean
+from mcpdoctor.wire import Network, Pacer, RecordingTransport, Transcript, port_of
+
+PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
+_RELEASE_S = 2.0
+_FINE: tuple[Verdict, tuple[Chain, ...], str | None] = (Verdict.PASSED, (), None)
+_OUR_MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, NotImplementedError)
+
+
+class Observer(Protocol):
+    """Somebody who wants to know how a run is going; must not raise and must return at once."""
+
+    def stage(self, cell: Cell, trace: Trace) -> None:
+        """One stage of one cell has ended."""
+
+    def finished(self, cell: Cell) -> None:
+        """All stages of one cell have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to run.
+
+    Attributes:
+        timeout_s: deadline of one stage, in seconds.
+        deadline_s: deadline of the whole run, in seconds.
+        jobs: cells at work at a time.
+        environ: environment variables of the user.
+        standby: environment variables with the keys of the lab; None against real servers.
+        fail_on: see `diagnosis.exit_code`.
+    """
+
+    timeout_s: float = 10.0
+    deadline_s: float = 300.0
+    jobs: int = 32
+    environ: Mapping[str, str] = field(default_factory=dict)
+    standby: Mapping[str, str] | None = None
+    fail_on: Severity | None = Severity.ERROR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One POST of our own, with what became of it."""
+
+    transcript: Transcript
+    verdict: Verdict
+    failures: tuple[Chain, ...] = ()
+    reason: str | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+
+    def trace(self, stage: Stage, facts: Mapping[str, Fact]) -> Trace:
+        return Trace(
+            stage=stage,
+            verdict=self.verdict,
+            reason=self.reason,
+            elapsed_s=self.elapsed_s,
+            facts={**facts, **self.facts},
+            exchanges=tuple(self.transcript.exchanges),
+            failures=self.failures,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Identity:
+    """A credential reference that was resolved once for the run, or why it could not be."""
+
+    resolved: Resolved | None
+    failures: tuple[Chain, ...]
+    facts: Mapping[str, Fact]
+    elapsed_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Talk:
+    """One session with the real client: what it showed so far, and what it sent."""
+
+    traces: list[Trace] = field(default_factory=list)
+    transcript: Transcript | None = None
+
+
+class _Lane:
+    """Everything that concerns one host and port: one connection of our own, the pace, who is throttled."""
+
+    def __init__(self, network: Network, url: str, quota: Quota) -> None:
+        self.proxy = network.proxy_for(url)
+        self.sessions = anyio.CapacityLimiter(quota.parallel)
+        self.throttled: set[bool] = set()
+        self.turn = anyio.Lock()
+        self._pacers = {True: Pacer(quota.signed_per_s), False: Pacer(quota.unsigned_per_s)}
+        self.transport = RecordingTransport(network, Transcript(), self.pace, single=True, proxy=self.proxy)
+        self.client = httpx.AsyncClient(transport=self.transport, headers={"user-agent": f"mcpdoctor/{__version__}"})
+
+    async def pace(self, signed: bool) -> float:
+        return await self._pacers[signed].wait()
+
+
+class _Once:
+    """Work that many cells need and one of them does."""
+
+    def __init__(self) -> None:
+        self._done: dict[Hashable, tuple[anyio.Event, list[Any]]] = {}
+
+    async def __call__(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of `work` for `key`; the first caller does it, the others wait."""
+        if key in self._done:
+            event, box = self._done[key]
+            await event.wait()
+            return box[0]
+        event, box = self._done[key] = (anyio.Event(), [])
+        box.append(await work())  # raises only when the run is cancelled, and then the waiters are too
+        event.set()
+        return box[0]
+
+
+async def run(
+    plan: Plan, catalogue: Catalogue, network: Network, settings: Settings, observer: Observer | None = None
+) -> Report:
+    """Try every cell of the plan, and report what was seen and what it means.
+
+    Interrupting the process (Ctrl-C, SIGTERM) or reaching the deadline ends the work, not the report: it tells what
+    was found until then.
+    """
+    return await _Run(plan, catalogue, network, settings, observer).report()
+
+
+class _Run:
+    def __init__(
+        self, plan: Plan, catalogue: Catalogue, network: Network, settings: Settings, observer: Observer | None
+    ) -> None:
+        self.plan, self.catalogue, self.network, self.settings = plan, catalogue, network, settings
+        self.observer = observer
+        self.traces: list[list[Trace]] = [[] for _ in plan.cells]
+        self.elapsed = [0.0 for _ in plan.cells]
+        self.once = _Once()
+        self.lanes: dict[tuple[str, str, int], _Lane] = {}
+        self.talks: dict[tuple[str | None, ...], _Talk] = {}
+        self.jobs = anyio.CapacityLimiter(settings.jobs)
+        self.interrupted: str | None = None
+
+    async def report(self) -> Report:
+        started, clock = datetime.now(UTC), time.perf_counter()
+        with anyio.move_on_after(self.settings.deadline_s) as deadline:
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(self._stop_on_signal, watch.cancel_scope)
+                async with anyio.create_task_group() as self.background:
+                    for index, cell in enumerate(self.plan.cells):
+                        self.background.start_soon(self._cell, index, cell)
+                watch.cancel_scope.cancel()
+        if deadline.cancelled_caught:
+            self.interrupted = "deadline"
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_RELEASE_S):
+            for lane in self.lanes.values():
+                await lane.client.aclose()
+        report = Report(
+            mcpdoctor=__version__,
+            started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            elapsed_s=round(time.perf_counter() - clock, 3),
+            interrupted=self.interrupted,
+            environment=environment(),
+            results=tuple(self._result(index, cell) for index, cell in enumerate(self.plan.cells)),
+        )
+        return conclude(report, self.catalogue, self.settings.fail_on)
+
+    async def _stop_on_signal(self, scope: anyio.CancelScope) -> None:
+        try:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    self.interrupted = "interrupted"
+                    scope.cancel()
+                    return
+        except (NotImplementedError, RuntimeError, ValueError):
+            pass  # Windows, or not the main thread: the caller handles signals
+
+    def _result(self, index: int, cell: Cell) -> Result:
+        return Result(
+            target=cell.target,
+            configuration=cell.configuration,
+            works=None,
+            stage=Stage.PARSE,
+            expected=cell.expected,
+            elapsed_s=round(self.elapsed[index], 3),
+            stages=_complete(self.traces[index], self.interrupted),
+        )
+
+    async def _cell(self, index: int, cell: Cell) -> None:
+        async with self.jobs:
+            started = time.perf_counter()
+            try:
+                await self._walk(cell, self.traces[index])
+            finally:
+                self.elapsed[index] = time.perf_counter() - started
+            if self.observer is not None:
+                self.observer.finished(cell)
+
+    def _add(self, cell: Cell, traces: list[Trace], *new: Trace) -> bool:
+        """Keep traces; False once one of them ends the way."""
+        for trace in new:
+            traces.append(trace)
+            if self.observer is not None:
+                self.observer.stage(cell, trace)
+            if throttled(trace, self.catalogue):
+                self._lane(cell).throttled.add(cell.configuration.signed)
+            if trace.verdict in (Verdict.FAILED, Verdict.BROKEN):
+                return False
+        return True
+
+    async def _walk(self, cell: Cell, traces: list[Trace]) -> None:
+        """Take one cell through its stages, until one fails."""
+        configuration = cell.configuration
+        url = configuration.endpoint
+        if not self._add(cell, traces, probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s)):
+            return
+        host, port = urlsplit(url).hostname or "", port_of(url)
+        if not self._add(cell, traces, await self.once(("dns", host, port), lambda: self._dns(url, host, port))):
+            return
+        lane = self._lane(cell)
+        if configuration.signed:
+            # Logging in takes time of its own; it begins while the network is being waited for.
+            self.background.start_soon(self._identity, configuration.credential)
+        if cell.endpoint is not None and cell.endpoint.strict:
+            await self._walk_strict(cell, traces, lane)
+            return
+        contact_url, tcp, tls, http = await self.once(("contact", *_origin(url)), lambda: self._contact(url, lane))
+        if not self._add(cell, traces, tcp, tls):
+            return
+        if contact_url != url:
+            http = await self.once(("http", url), lambda: self._http(url, lane))
+        if not self._add(cell, traces, http):
+            return
+        signer, auth = await self._auth(cell, lane, http)
+        if not self._add(cell, traces, auth) or auth.verdict is Verdict.SKIPPED:
+            return
+        later: list[Trace] = []
+        try:
+            await self._talk(cell, lane, signer, later)
+        finally:  # what was found stays found when the run is interrupted
+            self._add(cell, traces, *later)
+
+    async def _walk_strict(self, cell: Cell, traces: list[Trace], lane: _Lane) -> None:
+        """No request of our own: the first exchange of the real client is the evidence of tcp, tls, http and auth."""
+        signer = None
+        identity_facts: Mapping[str, Fact] = {}
+        if cell.configuration.signed:
+            signer, refusal = await self._signer(cell)
+            if refusal is not None:
+                self._add(cell, traces, refusal)
+                return
+        later: list[Trace] = []
+        transcript = await self._talk(cell, lane, signer, later)
+        if transcript is None:
+            self._add(cell, traces, *later)
+            return
+        opened = next((trace for trace in later if trace.stage is Stage.OPEN), None)
+        failures = opened.failures if opened else ()
+        for trace in _connection(transcript, failures, lane.proxy):
+            if not self._add(cell, traces, trace):
+                return
+        first = next((one for one in transcript.exchanges if one.method == "POST"), None)
+        http = self._judged(Stage.HTTP, first, probes.check_http, failures)
+        auth = self._judged(Stage.AUTH, first, probes.check_auth, failures)
+        if self._add(cell, traces, http, replace(auth, facts={**auth.facts, **identity_facts})):
+            self._add(cell, traces, *later)
+
+    def _judged(
+        self,
+        stage: Stage,
+        exchange: Exchange | None,
+        check: Callable[[Exchange, Any], None],
+        failures: tuple[Chain, ...],
+    ) -> Trace:
+        """A trace of a stage from an exchange that somebody else sent."""
+        if exchange is None or exchange.status is None:
+            return Trace(
+                stage=stage, verdict=Verdict.FAILED, failures=failures, exchanges=(exchange,) if exchange else ()
+            )
+        verdict = Verdict.PASSED
+        said = read(exchange)
+        try:
+            check(exchange, said)
+        except probes.Refused:
+            verdict = Verdict.FAILED
+        return Trace(
+            stage=stage,
+            verdict=verdict,
+            elapsed_s=exchange.elapsed_s,
+            exchanges=(exchange,),
+            facts={"answer": said.kind, **probes.clock_facts(exchange, time.time())},
+        )
+
+    # shared work ------------------------------------------------------------------------------------------------------
+
+    def _lane(self, cell: Cell) -> _Lane:
+        url = cell.configuration.endpoint
+        key = _origin(url)
+        if key not in self.lanes:
+            quota = cell.endpoint.quota if cell.endpoint else Quota()
+            self.lanes[key] = _Lane(self.network, url, quota)
+        return self.lanes[key]
+
+    async def _dns(self, url: str, host: str, port: int) -> Trace:
+        proxy = self.network.proxy_for(url)
+        if proxy is not None:
+            return Trace(stage=Stage.DNS, verdict=Verdict.SKIPPED, reason="the HTTP proxy looks the name up")
+        started = time.perf_counter()
+        facts: dict[str, Fact] = {}
+        verdict, failures, reason = _FINE
+        try:
+            with anyio.fail_after(self.settings.timeout_s):
+                facts |= await probes.look_up(self.network, host, port)
+        except Exception as error:  # noqa: BLE001  # becomes the evidence
+            verdict, failures, reason = _taken_apart(error)
+        return Trace(
+            stage=Stage.DNS,
+            verdict=verdict,
+            reason=reason,
+            elapsed_s=_since(started),
+            facts=facts,
+            failures=failures,
+        )
+
+    async def _contact(self, url: str, lane: _Lane) -> tuple[str, Trace, Trace, Trace]:
+        """The first POST to a host: it makes the connection, so it tells of tcp and tls too."""
+        attempt = await self._post(url, lane, None, probes.check_http)
+        tcp, tls = _connection(attempt.transcript, attempt.failures, lane.proxy, url=url)
+        return url, tcp, tls, attempt.trace(Stage.HTTP, {})
+
+    async def _http(self, url: str, lane: _Lane) -> Trace:
+        return (await self._post(url, lane, None, probes.check_http)).trace(Stage.HTTP, {})
+
+    async def _auth(self, cell: Cell, lane: _Lane, http: Trace) -> tuple[probes.Signer | None, Trace]:
+        configuration = cell.configuration
+        unsigned = deciding(http)
+        if not configuration.signed:
+            return None, self._judged(Stage.AUTH, unsigned, probes.check_auth, ())
+        signer, refusal = await self._signer(cell)
+        if signer is None:
+            assert refusal is not None  # noqa: S101  # one of the two is given
+            return None, refusal
+        if True in lane.throttled:
+            return None, _held_back(Stage.AUTH)
+        facts: dict[str, Fact] = {
+            **signer.resolved.facts,
+            "signing_region": signer.region,
+            "unsigned_status": unsigned.status if unsigned else None,
+        }
+        key = ("auth", configuration.endpoint, signer.region, signer.service, configuration.credential)
+        attempt = await self.once(key, lambda: self._post(configuration.endpoint, lane, signer, probes.check_auth))
+        identity: _Identity = await self._identity(configuration.credential)
+        return signer, attempt.trace(Stage.AUTH, {**identity.facts, **facts})
+
+    async def _signer(self, cell: Cell) -> tuple[probes.Signer | None, Trace | None]:
+        """What signs for a cell, or the trace that says why nothing can."""
+        configuration = cell.configuration
+        identity: _Identity = await self._identity(configuration.credential)
+        if identity.resolved is None:
+            return None, Trace(
+                stage=Stage.AUTH,
+                verdict=Verdict.FAILED,
+                failures=identity.failures,
+                facts=identity.facts,
+                elapsed_s=identity.elapsed_s,
+            )
+        region = configuration.region or identity.resolved.region
+        if region is None:
+            from botocore.exceptions import NoRegionError
+
+            return None, Trace(
+                stage=Stage.AUTH, verdict=Verdict.FAILED, failures=unwrap(NoRegionError()), facts=identity.facts
+            )
+        service = configuration.service or ""
+        return probes.Signer(resolved=identity.resolved, region=region, service=service), None
+
+    async def _identity(self, reference: str) -> _Identity:
+        found: _Identity = await self.once(("identity", reference), lambda: self._resolve(reference))
+        return found
+
+    async def _resolve(self, reference: str) -> _Identity:
+        started = time.perf_counter()
+        environ = self.settings.environ
+        facts: dict[str, Fact] = {}
+        resolved: Resolved | None = None
+        failures: tuple[Chain, ...] = ()
+
+        def work() -> Resolved:
+            facts.update(credentials.surroundings(reference, environ))
+            return credentials.resolve(reference, environ=environ, standby=self.settings.standby)
+
+        try:
+            with anyio.fail_after(self.settings.timeout_s):
+                resolved = await probes.in_thread(work)
+        except Exception as error:  # noqa: BLE001  # becomes the evidence
+            _, failures, _ = _taken_apart(error)
+        return _Identity(resolved=resolved, failures=failures, facts=facts, elapsed_s=_since(started))
+
+    async def _post(
+        self,
+        url: str,
+        lane: _Lane,
+        signer: probes.Signer | None,
+        check: Callable[[Exchange, Any], None],
+    ) -> _Attempt:
+        """One POST of our own, and the end of the session it may have opened."""
+        secrets = signer.resolved.secrets if signer else ()
+        transcript = Transcript()
+        verdict, failures, reason = _FINE
+        facts: dict[str, Fact] = {}
+        async with lane.turn:
+            lane.transport.use(transcript, secrets)
+            started = time.perf_counter()
+            try:
+                with anyio.fail_after(self.settings.timeout_s) as transcript.scope:
+                    await probes.post(lane.client, url, signer)
+            except Exception as error:  # noqa: BLE001  # becomes the evidence
+                verdict, failures, reason = _taken_apart(error)
+            elapsed_s = _since(started) - transcript.waited_s
+        said = probes.heard(transcript)
+        if said is not None:
+            facts["answer"] = said.kind
+            facts |= probes.clock_facts(transcript.exchanges[-1], time.time())
+            try:
+                if verdict is Verdict.PASSED:
+                    check(transcript.exchanges[-1], said)
+            except probes.Refused:
+                verdict = Verdict.FAILED
+        if session_id := transcript.last_headers.get("mcp-session-id"):
+            self.background.start_soon(self._release, url, lane, signer, session_id)
+        return _Attempt(
+            transcript=transcript,
+            verdict=verdict,
+            failures=failures,
+            reason=reason,
+            facts=facts,
+            elapsed_s=round(max(elapsed_s, 0.0), 6),
+        )
+
+    async def _release(self, url: str, lane: _Lane, signer: probes.Signer | None, session_id: str) -> None:
+        async with lane.turn:
+            lane.transport.use(Transcript(), signer.resolved.secrets if signer else ())
+            with anyio.move_on_after(_RELEASE_S):
+                with suppress(httpx.HTTPError):  # then the server drops the session by itself, only later
+                    await probes.release(lane.client, url, signer, session_id)
+
+    # the real client --------------------------------------------------------------------------------------------------
+
+    async def _talk(
+        self, cell: Cell, lane: _Lane, signer: probes.Signer | None, traces: list[Trace]
+    ) -> Transcript | None:
+        """Stages open, list and call, with the client that users run; cells that send the same share one session.
+
+        Returns:
+            What was sent, None where nothing was because the host throttles; `traces` gets what was seen, also when
+            the run is interrupted.
+        """
+        one = cell.configuration
+        axes = (one.region, one.service) if one.signed else ()
+        talk = self.talks.setdefault((one.endpoint, one.credential, *axes), _Talk())
+        try:
+            await self.once(talk, lambda: self._hold(cell, lane, signer, talk))
+        finally:
+            traces += talk.traces
+        return talk.transcript
+
+    async def _hold(self, cell: Cell, lane: _Lane, signer: probes.Signer | None, talk: _Talk) -> None:
+        async with lane.sessions:
+            if cell.configuration.signed in lane.throttled:
+                talk.traces.append(_held_back(Stage.OPEN))
+                return
+            await self.once("client", lambda: probes.in_thread(probes.load_client))
+            talk.transcript = Transcript()
+            secrets = signer.resolved.secrets if signer else ()
+            transport = RecordingTransport(self.network, talk.transcript, lane.pace, secrets=secrets, proxy=lane.proxy)
+            await _Conversation(cell, signer, transport, talk, timeout_s=self.settings.timeout_s).hold()
+
+
+class _Conversation:
+    """One session with the real client, stage by stage.
+
+    The SDK reports a failed request by cancelling the task that waits for it, and raises the reason only where its
+    context ends. So a stage that was under way when something came out of there is the one that failed.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        signer: probes.Signer | None,
+        transport: RecordingTransport,
+        talk: _Talk,
+        *,
+        timeout_s: float,
+    ) -> None:
+        self.cell, self.signer, self.transport, self.timeout_s = cell, signer, transport, timeout_s
+        self.transcript = transport.transcript
+        self.keep = talk.traces.append
+        self.under_way: Stage | None = None
+        self.facts: dict[str, Fact] = {}
+        self.seen = 0
+        self.started = 0.0
+
+    async def hold(self) -> None:
+        """Open, list, call, close."""
+        url = self.cell.configuration.endpoint
+        with anyio.CancelScope() as closing:
+            try:
+                async with probes.session(url, self.signer, self.transport, timeout_s=self.timeout_s) as one:
+                    async with self._stage(Stage.OPEN):
+                        await probes.open_session(one, self.facts)
+                    async with self._stage(Stage.LIST):
+                        await probes.list_tools(one, self.facts)
+                    tools = self.facts.get("tools", ())
+                    await self._call(one, tools if isinstance(tools, tuple) else ())
+                    closing.deadline = anyio.current_time() + self.timeout_s
+            except Exception as error:  # noqa: BLE001  # becomes the evidence
+                if self.under_way is not None:
+                    self._failed(error)
+                # Otherwise every stage had ended: what breaks while the session is closed is noise.
+        await self.transport.aclose()
+
+    async def _call(self, one: Any, tools: tuple[str, ...]) -> None:
+        endpoint, call = self.cell.endpoint, self.cell.call
+        signed = self.cell.configuration.signed
+        if call is not None:
+            async with self._stage(Stage.CALL, listed=tools):
+                await probes.call_tool(one, call, self.facts)
+        elif signed and endpoint is not None and endpoint.credential_probe:
+            async with self._stage(Stage.CALL):
+                await probes.probe_credential(one, endpoint.credential_probe, self.transcript, self.facts)
+        elif not signed and endpoint is not None and endpoint.anonymous_probe and not endpoint.strict:
+            async with self._stage(Stage.CALL):
+                await probes.call_tool(one, Call(tool=endpoint.anonymous_probe, arguments={}), self.facts)
+        else:
+            reason = "no tool was named; --tool NAME calls one"
+            self.keep(Trace(stage=Stage.CALL, verdict=Verdict.SKIPPED, reason=reason))
+
+    @asynccontextmanager
+    async def _stage(self, stage: Stage, **facts: Fact) -> AsyncIterator[None]:
+        self.under_way, self.facts, self.started = stage, dict(facts), time.perf_counter()
+        self.transcript.waited_s = 0.0
+        with anyio.fail_after(self.timeout_s) as self.transcript.scope:
+            yield
+        self.transcript.scope = None
+        self.under_way = None
+        self._keep(stage, Verdict.PASSED)
+
+    def _failed(self, error: BaseException) -> None:
+        stage = self.under_way
+        assert stage is not None  # noqa: S101  # asked by the caller
+        verdict, failures, reason = _taken_apart(error)
+        if stage is Stage.OPEN:
+            self.facts |= probes.protocol_facts(probes.heard(self.transcript), self.transcript.last_body)
+        self._keep(stage, verdict, failures, reason)
+
+    def _keep(
+        self, stage: Stage, verdict: Verdict, failures: tuple[Chain, ...] = (), reason: str | None = None
+    ) -> None:
+        exchanges = tuple(self.transcript.exchanges[self.seen :])
+        self.seen = len(self.transcript.exchanges)
+        self.facts["session"] = any("mcp-session-id" in one.headers for one in self.transcript.exchanges)
+        self.keep(
+            Trace(
+                stage=stage,
+                verdict=verdict,
+                reason=reason,
+                elapsed_s=round(max(_since(self.started) - self.transcript.waited_s, 0.0), 6),
+                facts=dict(self.facts),
+                exchanges=exchanges,
+                failures=failures,
+            )
+        )
+
+
+def _connection(
+    transcript: Transcript, failures: tuple[Chain, ...], proxy: str | None, *, url: str = ""
+) -> tuple[Trace, Trace]:
+    """Stages tcp and tls, read off the connection events of the first request to a host."""
+    https = urlsplit(url or next((one.url for one in transcript.exchanges), "")).scheme != "http"
+    events = transcript.events
+    ended = {event for event, (_, end) in events.items() if end is not None and event not in transcript.failed}
+    facts: dict[str, Fact] = {
+        "address": transcript.address,
+        "proxy": proxy is not None,
+        "proxy_url": clean(proxy, limit=200) if proxy else None,
+    }
+    tunnel_failed = any(link.type.endswith("ProxyError") for chain in failures for link in chain)
+    if "connect_tcp" not in ended or tunnel_failed:
+        tcp = Trace(stage=Stage.TCP, verdict=Verdict.FAILED, facts=facts, failures=failures)
+        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.BLOCKED, reason="tcp failed")
+    tcp = Trace(
+        stage=Stage.TCP, verdict=Verdict.PASSED, facts=facts, elapsed_s=round(transcript.seconds("connect_tcp"), 6)
+    )
+    if not https:
+        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.SKIPPED, reason="plain http has no TLS")
+    if "start_tls" not in ended:
+        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.FAILED, facts=probes.tls_fault(failures), failures=failures)
+    return tcp, Trace(
+        stage=Stage.TLS,
+        verdict=Verdict.PASSED,
+        facts=dict(transcript.peer),
+        elapsed_s=round(transcript.seconds("start_tls"), 6),
+    )
+
+
+def _taken_apart(error: BaseException) -> tuple[Verdict, tuple[Chain, ...], str | None]:
+    """Verdict, chains and reason for what a stage raised."""
+    chains = tuple(chain for chain in unwrap(error) if not chain[-1].type.endswith("probes.Refused"))
+    mistake = _our_mistake(error)
+    if mistake is not None:
+        return Verdict.BROKEN, chains, f"a fault of mcpdoctor itself: {mistake}"
+    return Verdict.FAILED, chains, None
+
+
+def _our_mistake(error: BaseException) -> str | None:
+    """Where our own code made a programming mistake; None where it only passed on what others raised."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_our_mistake, error.exceptions)), None)
+    if not isinstance(error, _OUR_MISTAKES) or error.__traceback__ is None:
+        return None
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    module = str(last.tb_frame.f_globals.get("__name__", ""))
+    return f"{type(error).__name__} in {module}:{last.tb_lineno}" if module.startswith("mcpdoctor.") else None
+
+
+def _complete(traces: list[Trace], interrupted: str | None) -> tuple[Trace, ...]:
+    """Every stage has a verdict: what did not come to pass is blocked or skipped, with the reason."""
+    found = {trace.stage: trace for trace in traces}
+    ended = next((trace for trace in traces if trace.verdict in (Verdict.FAILED, Verdict.BROKEN)), None)
+    held = next((trace for trace in traces if trace.verdict is Verdict.SKIPPED and trace.facts.get("held_back")), None)
+    if ended is not None:
+        verdict, reason = Verdict.BLOCKED, f"{ended.stage} failed"
+    elif held is not None:
+        verdict, reason = Verdict.SKIPPED, held.reason or ""
+    else:
+        why = "the run was interrupted" if interrupted == "interrupted" else "the deadline of the run passed"
+        verdict, reason = Verdict.SKIPPED, why
+    return tuple(found.get(stage) or Trace(stage=stage, verdict=verdict, reason=reason) for stage in Stage)
+
+
+def _held_back(stage: Stage) -> Trace:
+    return Trace(
+        stage=stage,
+        verdict=Verdict.SKIPPED,
+        reason="the host throttles this caller; nothing more was sent",
+        facts={"held_back": True},
+    )
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    split = urlsplit(url)
+    return split.scheme, split.hostname or "", port_of(url)
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
+
+
+def environment() -> Environment:
+    """Versions of what a run depends on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return Environment(python=platform.python_version(), platform=platform.platform(), packages=found)

@@ -1,0 +1,330 @@
+"""What stands before a server: who may come in, how many, and whose session is whose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+
+from mcpdoctor.lab import accounts, sigv4
+from mcpdoctor.lab.exchange import Exchange
+from mcpdoctor.lab.limiters import Limiter
+from mcpdoctor.lab.messages import (
+    EXPIRED_TOKEN,
+    METHOD_MISMATCH,
+    UNVERIFIED,
+    Answer,
+    Request,
+    aws_error,
+    edge,
+    in_json,
+    not_found,
+    request_id,
+    rpc_error,
+    session_lost,
+    too_many,
+)
+from mcpdoctor.lab.servers import Backend
+from mcpdoctor.lab.services import Service
+
+IDLE_S = 60.0
+"""A session that was silent for so long gives its place back."""
+
+ANONYMOUS = "anonymous"
+_SESSION = "mcp-session-id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the options say about every server.
+
+    Attributes:
+        closed: Whether aws-mcp refuses unsigned callers altogether, as it did until July 2026.
+        by_address: Whether limits count addresses rather than callers.
+        noise: The share of requests answered with 429 or 503 at random.
+        chance: Where that randomness comes from.
+        clock: Seconds of a monotonic clock.
+    """
+
+    closed: bool
+    by_address: bool
+    noise: float
+    chance: Random
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """An open MCP session: its caller, the limiters it holds a place in, and when it was last used."""
+
+    caller: str
+    counted_as: str
+    held: list[Limiter]
+    used: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Door:
+    """One server with its authentication, limits and sessions.
+
+    Attributes:
+        service: What it stands in for.
+        backend: The MCP server behind it.
+        limiters: What each request has to pass.
+        rules: What the options say.
+        keys: The keys it knows.
+    """
+
+    service: Service
+    backend: Backend
+    limiters: tuple[Limiter, ...]
+    rules: Rules
+    keys: Mapping[str, sigv4.Key] = field(default_factory=lambda: accounts.KEYS)
+    _sessions: dict[str, Session] = field(default_factory=dict)
+
+    async def enter(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        request = exchange.request
+        exchange.add_headers(request_id())
+        if answer := self._without_session(request):
+            await exchange.answer(answer)
+            return
+        who = self._caller(request)
+        if isinstance(who, Answer):
+            await exchange.answer(who)
+            return
+        if answer := self._noise(request):
+            await exchange.answer(answer)
+            return
+        counted_as = request.client if self.rules.by_address else f"{who} {request.client if who == ANONYMOUS else ''}"
+        held = self._admit(request, counted_as)
+        if held is None:
+            await exchange.answer(too_many(request))
+            return
+        sessions = [limiter for limiter in held if limiter.holds == "session"]
+        try:
+            if await self._pass_on(exchange, who, counted_as, sessions):
+                sessions = []  # the new session holds them now
+        finally:
+            for limiter in (*sessions, *(limiter for limiter in held if limiter.holds == "request")):
+                limiter.release(counted_as)
+
+    async def stop(self) -> None:
+        """End the server and its sessions."""
+        for session_id in list(self._sessions):
+            await self._end(session_id)
+        await self.backend.stop()
+
+    async def _pass_on(self, exchange: Exchange, who: str, counted_as: str, held: list[Limiter]) -> bool:
+        """Let the server answer; True when that opened a session, which then holds `held`."""
+        request, now = exchange.request, self.rules.clock()
+        known = request.header(_SESSION)
+        if known is not None:
+            session = self._sessions.get(known)
+            if session is None or session.caller != who or now - session.used > IDLE_S:
+                # AWS binds a session to the caller's ARN with the role session name (reported: aws/mcp-proxy-for-aws
+                # issues 117 and 299) and answers another caller as if the session did not exist.
+                await exchange.answer(session_lost(request))
+                return False
+            session.used = now
+        await exchange.forward(self.backend.handle)
+        if known is not None:
+            if request.method == "DELETE":
+                self._forget(known)
+            elif known in self._sessions:
+                self._sessions[known].used = self.rules.clock()
+            return False
+        opened = exchange.sent_header(_SESSION)
+        if request.rpc_method != "initialize" or opened is None or exchange.status != 200:  # noqa: PLR2004 - OK
+            return False
+        self._sessions[opened] = Session(caller=who, counted_as=counted_as, held=list(held), used=self.rules.clock())
+        return True
+
+    def _admit(self, request: Request, counted_as: str) -> list[Limiter] | None:
+        """The limiters that took the request in, or None when one refused it.
+
+        Rates count every request, but nobody is kept from closing a session. Only POST counts as being in flight: a GET
+        stream stays open as long as its session and would hold a place without asking anything.
+        """
+        now, held = self.rules.clock(), list[Limiter]()
+        opening = request.method == "POST" and request.rpc_method == "initialize"
+        wanted = (
+            {"nothing"} | ({"request"} if request.method == "POST" else set()) | ({"session"} if opening else set())
+        )
+        for limiter in self.limiters:
+            if limiter.holds not in wanted:
+                continue
+            if limiter.admit(counted_as, now):
+                held.append(limiter)
+            elif request.method != "DELETE":
+                for taken in held:
+                    taken.release(counted_as)
+                return None
+        return held
+
+    async def sweep(self) -> None:
+        """End sessions that were silent for too long, so that their places come free."""
+        now = self.rules.clock()
+        for session_id in [name for name, session in self._sessions.items() if now - session.used > IDLE_S]:
+            await self._end(session_id)
+
+    async def _end(self, session_id: str) -> None:
+        self._forget(session_id)
+        await self.backend.end_session(session_id)
+
+    def _forget(self, session_id: str) -> None:
+        session = self._sessions.pop(session_id, None)
+        for limiter in session.held if session else ():
+            limiter.release(session.counted_as if session else "")
+
+    def _noise(self, request: Request) -> Answer | None:
+        if request.method != "POST" or self.rules.chance.random() >= self.rules.noise:
+            return None
+        if self.rules.chance.random() < 0.5:  # noqa: PLR2004 - half of the noise
+            return too_many(request)
+        return aws_error("ServiceUnavailableException", "Service Unavailable", status=503)
+
+    def _without_session(self, request: Request) -> Answer | None:
+        """What is answered by path and method alone."""
+        if "/.well-known/" in request.path:
+            return self._metadata(request) if self.service.family == "aws-mcp" else not_found()
+        if request.method in {"POST", "DELETE"}:
+            return None
+        match self.service.family:
+            case "knowledge":  # reported: awslabs/mcp issue 1604
+                return in_json(
+                    {"message": "Not Found"}, status=404, headers=(("x-cache", "Error from cloudfront"), *request_id())
+                )
+            case "regional" if request.method == "GET":
+                return None
+            case _:
+                return method_not_allowed()
+
+    def _metadata(self, request: Request) -> Answer:
+        base = self._base(request)
+        region = self.service.region
+        return in_json(
+            {"resource": f"{base}/mcp", "authorization_servers": [f"https://{region}.oauth.signin.aws/"]},
+            headers=edge(),
+        )
+
+    def _base(self, request: Request) -> str:
+        # By path the lab must not send anybody to the real name; under the real name it says what AWS says.
+        prefix = "" if request.host == self.service.host else self.service.prefix
+        return f"{request.scheme}://{request.authority}{prefix}"
+
+    def _caller(self, request: Request) -> str | Answer:
+        """Who is asking: an ARN, or `anonymous`; or the answer that turns them away."""
+        service, authorization = self.service, request.header("authorization")
+        if service.signing is None or service.region is None:
+            return ANONYMOUS
+        if authorization is None:
+            return self._unsigned(request)
+        if not authorization.startswith("AWS4-"):
+            return self._other_scheme(request)
+        found = verify(request, service=service.signing, region=service.region, keys=self.keys)
+        if isinstance(found, sigv4.Refusal):
+            return refused(request, found, status=service.refusal_status, family=service.family)
+        if found.key.denied:
+            return denied(found.key.arn, service=service.signing, region=service.region)
+        return found.key.arn
+
+    def _unsigned(self, request: Request) -> str | Answer:
+        match self.service.family:
+            case "agentcore":  # reported: CopilotKit issue 6920; the id really is the string "null"
+                error = {"code": -32001, "message": "Missing Authentication Token"}
+                return in_json({"jsonrpc": "2.0", "error": error, "id": "null"}, status=401, headers=request_id())
+            case "aws-mcp" if not self.rules.closed:
+                # Measured in August 2026 (aws/agent-toolkit-for-aws issue 246): a name that does not exist gets the
+                # same 401 as one that needs a signature.
+                if request.tool is None and request.rpc_method != "tools/call":
+                    return ANONYMOUS
+                return ANONYMOUS if request.tool in self.service.public else self._challenge(request)
+            case _:
+                return rpc_error(request, -32001, UNVERIFIED, status=401)
+
+    def _challenge(self, request: Request) -> Answer:
+        base = self._base(request)
+        ask = f'Bearer realm="{base}/mcp", resource_metadata="{base}/.well-known/oauth-protected-resource"'
+        return rpc_error(request, -32001, UNVERIFIED, status=401, headers=(("www-authenticate", ask), *edge()))
+
+    def _other_scheme(self, request: Request) -> Answer:
+        if self.service.family == "agentcore":  # reported: aws/agentcore-cli issue 714
+            return aws_error("AccessDeniedException", METHOD_MISMATCH, status=403)
+        return self._challenge(request)
+
+
+def method_not_allowed() -> Answer:
+    """405 of the edge (reported: authprobe capture of 2026-02-09)."""
+    error = {"code": -32600, "message": "HTTP method not supported."}
+    body = {"jsonrpc": "2.0", "id": "", "result": None, "error": error}
+    return in_json(body, status=405, headers=(("allow", "POST"), *edge()))
+
+
+def verify(
+    request: Request,
+    *,
+    service: str,
+    region: str,
+    keys: Mapping[str, sigv4.Key],
+    now: datetime | None = None,
+    headers: Iterable[tuple[str, str]] | None = None,
+) -> sigv4.Identity | sigv4.Refusal:
+    """Check the signature of a request.
+
+    Args:
+        request: What came in.
+        service: The service name the signature must be scoped to.
+        region: The region likewise.
+        keys: The keys that are known.
+        now: The server's clock; the real one by default.
+        headers: The headers to check in place of those that came in.
+
+    Returns:
+        Who signed, or what is wrong.
+    """
+    return sigv4.verify(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers=list(headers if headers is not None else request.headers),
+        body=request.body,
+        keys=keys,
+        service=service,
+        region=region,
+        now=now or datetime.now(UTC),
+    )
+
+
+def refused(request: Request, refusal: sigv4.Refusal, *, status: int, family: str = "aws-mcp") -> Answer:
+    """Tell a caller what is wrong with the signature, in the way of the host.
+
+    Args:
+        request: What came in.
+        refusal: What is wrong.
+        status: 401 or 403.
+        family: `aws-mcp` gives an expired token as a JSON-RPC error (reported: aws/mcp-proxy-for-aws issue 95);
+            `agentcore` says "is invalid" where `*.api.aws` says "is not recognized".
+
+    Returns:
+        The answer.
+    """
+    message = refusal.message
+    if refusal.error_type == "ExpiredTokenException" and family == "aws-mcp":
+        return rpc_error(request, -32001, EXPIRED_TOKEN, status=status, headers=request_id())
+    if refusal.error_type == "UnrecognizedClientException" and family == "agentcore":
+        message = message.replace("is not recognized", "is invalid")
+    return aws_error(refusal.error_type, message, status=status)
+
+
+def denied(arn: str, *, service: str, region: str) -> Answer:
+    """The caller is known and may not (reported for AgentCore; the wording is IAM's everywhere)."""
+    action = "bedrock-agentcore:InvokeGateway" if service == "bedrock-agentcore" else f"{service}:InvokeMcp"
+    resource = f"arn:aws:{service}:{region}:{accounts.ACCOUNT}:mcp-server/lab"
+    message = (
+        f"User: {arn} is not authorized to perform: {action} on resource: {resource} because no identity-based policy "
+        f"allows the {action} action"
+    )
+    return aws_error("AccessDeniedException", message, status=403)

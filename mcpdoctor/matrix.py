@@ -1,0 +1,179 @@
+"""What to try, and in which order: a pure function of what the user asked for and of the catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mcpdoctor.catalogue import Catalogue, Endpoint, Suite, SuiteTarget, nearest_region
+from mcpdoctor.model import UNSIGNED, Cause, Configuration, Unusable
+
+DEFAULT_SUITE = "aws-mcp"
+DEFAULT_REGION = "us-east-1"
+MAX_CELLS = 2000
+"""A matrix beyond this is a typing error, not a question."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axes:
+    """What the user gave for each axis; an empty axis is filled from the catalogue."""
+
+    regions: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The tool call of stage `call`, as the user asked for it."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One configuration to try.
+
+    Attributes:
+        endpoint: entry of the catalogue that the URL fits; None for a server that AWS does not run.
+        call: the tool call that was asked for; None leaves it to the catalogue.
+        expected: the cause that a suite expects to see here.
+    """
+
+    target: str
+    configuration: Configuration
+    endpoint: Endpoint | None = None
+    call: Call | None = None
+    expected: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The matrix, cell by cell, in the order of the report."""
+
+    cells: tuple[Cell, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{cell.target}: {one.endpoint} region={one.region} service={one.service} credential={one.credential}"
+            for cell in self.cells
+            for one in [cell.configuration]
+        )
+
+
+def expand(
+    targets: Sequence[str],
+    axes: Axes,
+    catalogue: Catalogue,
+    *,
+    suite: Suite | None = None,
+    call: Call | None = None,
+    home_region: str | None = None,
+) -> Plan:
+    """Expand targets x regions x services x credentials.
+
+    Args:
+        targets: catalogue names and URLs; `{region}` in a URL expands.
+        catalogue: names, regions, services.
+        axes: values given by the user; they replace those of the suite.
+        suite: lines to try; without targets and suite, the suite `aws-mcp`.
+        call: what stage `call` shall call.
+        home_region: the region the user works in; chooses the endpoint where no region was given.
+
+    Raises:
+        Unusable: a target is unknown, or nothing says which service signs for it.
+    """
+    lines = [SuiteTarget(target=target) for target in targets]
+    if suite is not None:
+        lines += suite.targets
+    elif not lines:
+        lines += catalogue.suites[DEFAULT_SUITE].targets
+    cells: dict[tuple[str, Configuration], Cell] = {}
+    for line in lines:
+        for cell in _cells(_with_axes(line, axes), catalogue, home_region or DEFAULT_REGION):
+            # The same cell twice (a target named twice) would only repeat requests.
+            cells.setdefault((cell.target, cell.configuration), replace(cell, call=call))
+        if len(cells) > MAX_CELLS:
+            raise Unusable(f"The matrix has more than {MAX_CELLS} configurations; give fewer values to an axis.")
+    return Plan(cells=tuple(cells.values()))
+
+
+def _with_axes(line: SuiteTarget, axes: Axes) -> SuiteTarget:
+    return replace(
+        line,
+        regions=axes.regions or line.regions,
+        services=axes.services or line.services,
+        credentials=axes.credentials or line.credentials,
+    )
+
+
+def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str) -> list[Cell]:
+    named = catalogue.endpoints.get(line.target)
+    if named is None and not _looks_like_url(line.target):
+        raise Unusable(_unknown(line.target, catalogue))
+    if named is not None and named.yours:
+        raise Unusable(f"The URL of {line.target} holds a part that only you know; give the whole URL: {named.url}.")
+    template = named.url if named else line.target
+    regions: Sequence[str | None] = line.regions
+    if not regions and "{region}" in template:
+        matched = named or _endpoint(catalogue, template.replace("{region}", DEFAULT_REGION))
+        regions = (nearest_region(home_region, matched.regions if matched else ()),)
+    cells: list[Cell] = []
+    for region in regions or (None,):
+        url = template.replace("{region}", region or "")
+        match = catalogue.match(url)
+        endpoint = match.endpoint if match else None
+        signing_region = region or (match.region if match else None)
+        credentials = line.credentials or _credentials(line, endpoint)
+        signs = any(credential != UNSIGNED for credential in credentials)
+        for service in line.services or (_service(url, endpoint, signs=signs),):
+            cells += [
+                Cell(
+                    target=line.target,
+                    endpoint=endpoint,
+                    expected=line.expect,
+                    configuration=Configuration(
+                        endpoint=url, region=signing_region, service=service, credential=credential
+                    ),
+                )
+                for credential in credentials
+            ]
+    return cells
+
+
+def _looks_like_url(text: str) -> bool:
+    # Anything with a colon, slash or dot was meant as an address; whether it is a usable one, stage `parse` says.
+    return bool(re.search(r"[:/.]", text))
+
+
+def _endpoint(catalogue: Catalogue, url: str) -> Endpoint | None:
+    match = catalogue.match(url)
+    return match.endpoint if match else None
+
+
+def _credentials(line: SuiteTarget, endpoint: Endpoint | None) -> tuple[str, ...]:
+    """What a caller of this endpoint uses when nothing was said."""
+    if endpoint is not None:
+        return ("default",) if "sigv4" in endpoint.auth else (UNSIGNED,)
+    # A server that AWS does not run is signed for only where the user speaks of signing.
+    return ("default",) if line.services or line.regions else (UNSIGNED,)
+
+
+def _service(url: str, endpoint: Endpoint | None, *, signs: bool) -> str | None:
+    if endpoint is not None and endpoint.service is not None:
+        return endpoint.service
+    if signs:
+        raise Unusable(f"Nothing says which SigV4 service signs for {url}; add --service NAME, or --credential none.")
+    return None
+
+
+def _unknown(target: str, catalogue: Catalogue) -> str:
+    from difflib import get_close_matches
+
+    known = [name for name, endpoint in catalogue.endpoints.items() if not endpoint.yours]
+    near = get_close_matches(target, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known targets: {', '.join(known)}; or give a URL."
+    return f"{target} is no target; {hint}"

@@ -1,0 +1,442 @@
+"""One function for each stage: send what the stage needs, and say what was seen.
+
+Probes record facts and judge nothing: whether a 401 means a wrong service, a check says. They let exceptions out; the
+engine turns them into chains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import re
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from mcpdoctor import __version__
+from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.credentials import Resolved
+from mcpdoctor.diagnosis import Said, read
+from mcpdoctor.failures import Chain
+from mcpdoctor.matrix import Call, Cell
+from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
+from mcpdoctor.redaction import clean
+from mcpdoctor.wire import MAX_BODY, Network, Transcript, port_of, read_answer
+
+if TYPE_CHECKING:
+    from mcp import ClientSession
+
+T = TypeVar("T")
+
+PROTOCOL = "2025-06-18"
+"""MCP revision that our own `initialize` names; servers answer it with the newest one that they share."""
+
+_REQUEST_ID = 1
+_MAX_PAGES = 10
+_LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)
+_REGION_IN_URL = re.compile(r"(?<![a-z0-9])([a-z]{2}(?:-[a-z]+)+-\d)(?![a-z0-9])")
+
+# What OpenSSL says, and what it comes down to; the first that is found counts.
+_TLS_FAULTS = (
+    ("expired", r"certificate has expired|certificate is not yet valid"),
+    ("wrong-name", r"[Hh]ostname mismatch|IP address mismatch|doesn't match"),
+    ("untrusted", r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"),
+    ("not-tls", r"(?i)WRONG.VERSION.NUMBER|HTTP_REQUEST|RECORD.LAYER.FAILURE|UNKNOWN_PROTOCOL|PACKET_LENGTH"),
+    ("cut", r"EOF|ECONNRESET|EndOfStream|BrokenResource|ConnectionReset|EPIPE|Connection reset"),
+)
+
+
+class Refused(Exception):  # noqa: N818  # not an error of ours: the answer was complete, and it was no
+    """The server answered, and the answer means that this stage failed; the exchange says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """What a signed request needs.
+
+    Attributes:
+        region: the signing region.
+        service: the SigV4 service name.
+    """
+
+    resolved: Resolved
+    region: str
+    service: str
+
+    def sign(self, method: str, url: str, body: bytes) -> dict[str, str]:
+        """Headers of a SigV4 signature over as few headers as allowed: host, date and session token.
+
+        The real client signs every header it sends. Where few pass and all do not, something on the way rewrites
+        headers (aws/mcp-proxy-for-aws#313).
+        """
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        request = AWSRequest(method=method, url=url, data=body)
+        SigV4Auth(self.resolved.credentials, self.service, self.region).add_auth(request)
+        return dict(request.headers.items())
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a daemon thread, so that a look-up or a login that hangs cannot hold up the end of the program."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(act: Callable[[Any], None], value: object) -> None:
+        if not future.done():
+            act(value)
+
+    def run() -> None:
+        try:
+            act, value = future.set_result, work()
+        except Exception as error:  # noqa: BLE001  # handed to the caller, who waits for it
+            act, value = future.set_exception, error  # type: ignore[assignment]
+        with suppress(RuntimeError):  # the run ended before; nobody waits
+            loop.call_soon_threadsafe(settle, act, value)
+
+    threading.Thread(target=run, daemon=True, name="mcpdoctor").start()
+    return await future
+
+
+# parse ----------------------------------------------------------------------------------------------------------------
+
+
+def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
+    """Judge the URL, and note what the catalogue knows of it. Nothing is sent."""
+    url = cell.configuration.endpoint
+    problem = url_problem(url)
+    facts: dict[str, Fact] = {
+        "url_valid": problem is None,
+        "deadline_s": deadline_s,
+        "max_body_mib": MAX_BODY // 2**20,
+        "sigv4_known": bool(cell.endpoint and "sigv4" in cell.endpoint.auth),
+    }
+    if problem is not None:
+        facts["url_problem"] = problem
+        return Trace(stage=Stage.PARSE, verdict=Verdict.FAILED, facts=facts)
+    split = urlsplit(url)
+    facts["insecure"] = split.scheme == "http" and not _LOOPBACK.fullmatch(split.hostname or "")
+    facts["secure_endpoint"] = urlunsplit(split._replace(scheme="https"))
+    facts["port"] = port_of(url)
+    facts |= _catalogue_facts(cell, catalogue)
+    return Trace(stage=Stage.PARSE, verdict=Verdict.FAILED if facts["insecure"] else Verdict.PASSED, facts=facts)
+
+
+def url_problem(url: str) -> str | None:
+    """What keeps `url` from being used, as half a sentence; None for a usable one."""
+    if url != url.strip() or re.search(r"[\s\x00-\x1f\x7f]", url):
+        return "it holds a space or a control character"
+    try:
+        split = urlsplit(url)
+        host, port = split.hostname, split.port
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        return clean(str(error), limit=200)
+    if not split.scheme or split.scheme not in ("http", "https"):
+        return f"it starts with {split.scheme}:, not with https://" if split.scheme else "it has no https:// in front"
+    if not host:
+        return "it has no host"
+    if split.username or split.password:
+        return "it holds a user name or password; MCP servers of AWS take a signature instead"
+    if re.search(r"[{}<>]", host):
+        return "its host still holds a placeholder"
+    labels = [] if ":" in host else host.rstrip(".").split(".")
+    if port == 0 or not all(0 < len(label) < 64 for label in labels):
+        return "its host or port is not possible"
+    return None
+
+
+def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
+    configuration, endpoint = cell.configuration, cell.endpoint
+    url = configuration.endpoint
+    match = catalogue.match(url)
+    in_url = _REGION_IN_URL.search(url)
+    region = match.region if match else None
+    facts: dict[str, Fact] = {
+        "region_known": True,
+        "expected_region": region or (in_url[1] if in_url else "the region that the endpoint is in"),
+        "anonymous_note": "without any signature",
+        "quota_note": "",
+    }
+    suggestions = catalogue.suggest(url)
+    facts["suggestion"] = " or ".join(suggestions) or "the URL from the documentation of the server"
+    facts["host_note"] = "It is near a known one." if suggestions and not match else ""
+    facts["host_remedy"] = (
+        f"Use {_with_titles(suggestions, catalogue)}." if suggestions else "Check the spelling of the host in the URL."
+    )
+    facts["path_remedy"] = "Check the path; MCP endpoints of AWS end in /mcp."
+    if endpoint is None:
+        return facts
+    facts["server"] = endpoint.title
+    facts["anonymous_note"] = endpoint.anonymous_note or "without any signature"
+    facts["path_remedy"] = (
+        f"The form is {endpoint.url}." if endpoint.yours else f"Use {endpoint.url_for(region or '')}."
+    )
+    if endpoint.service is not None:
+        facts["expected_service"] = endpoint.service
+        facts["service_hint"] = endpoint.service
+        if configuration.signed:
+            facts["service_matches"] = configuration.service == endpoint.service
+    if region is not None:
+        facts["host_region"] = region
+        facts["region_hint"] = region
+        facts["region_known"] = not endpoint.regions or region in endpoint.regions
+        facts["server_regions"] = ", ".join(endpoint.regions)
+        if configuration.signed:
+            facts["region_matches"] = configuration.region == region
+    per_s = endpoint.quota.signed_per_s if configuration.signed else endpoint.quota.unsigned_per_s
+    if per_s is not None and not endpoint.strict:
+        facts["quota_note"] = f" (documented: {per_s:g} requests/s {'signed' if configuration.signed else 'unsigned'})"
+    return facts
+
+
+def _with_titles(urls: tuple[str, ...], catalogue: Catalogue) -> str:
+    parts = []
+    for url in urls:
+        match = catalogue.match(url)
+        kind = ("signed" if match.endpoint.service else "unauthenticated") if match else ""
+        parts.append(f"{url} ({kind}: {match.endpoint.title})" if match else url)
+    return " or ".join(parts)
+
+
+# dns ------------------------------------------------------------------------------------------------------------------
+
+
+async def look_up(network: Network, host: str, port: int) -> dict[str, Fact]:
+    """Resolve the name. Raises socket.gaierror."""
+    addresses = await in_thread(lambda: network.look_up(host, port))
+    return {"addresses": addresses, "routed": (host, port) in network.routes}
+
+
+# http and auth: our own POST ------------------------------------------------------------------------------------------
+
+
+def initialize_body() -> bytes:
+    """The JSON-RPC `initialize` that our own POSTs send."""
+    return json.dumps(
+        {
+            "jsonrpc": "2.0",
+            "id": _REQUEST_ID,
+            "method": "initialize",
+            "params": {
+                "protocolVersion": PROTOCOL,
+                "capabilities": {},
+                "clientInfo": {"name": "mcpdoctor", "version": __version__},
+            },
+        }
+    ).encode()
+
+
+async def post(client: httpx.AsyncClient, url: str, signer: Signer | None) -> None:
+    """Send `initialize`, signed or not, and read the answer; the transcript has it.
+
+    Raises:
+        httpx.TransportError: no complete answer came.
+    """
+    body = initialize_body()
+    headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    if signer is not None:
+        headers |= signer.sign("POST", url, body)
+    async with client.stream("POST", url, content=body, headers=headers) as response:
+        await read_answer(response, _REQUEST_ID)
+
+
+async def release(client: httpx.AsyncClient, url: str, signer: Signer | None, session_id: str) -> None:
+    """End a session that our own POST opened: a session that is left over counts against the limit of its caller."""
+    headers = {"mcp-session-id": session_id}
+    if signer is not None:
+        headers |= signer.sign("DELETE", url, b"")
+    async with client.stream("DELETE", url, headers=headers) as response:
+        # 405 is healthy: not every server lets clients end sessions. Read to the end, the connection stays usable.
+        await read_answer(response, _REQUEST_ID)
+
+
+def heard(transcript: Transcript) -> Said | None:
+    """What the server said in the last exchange, read from the whole body; None where no answer came."""
+    if not transcript.exchanges or transcript.exchanges[-1].status is None:
+        return None
+    last = transcript.exchanges[-1]
+    return read(replace(last, body=transcript.last_body.decode("utf-8", errors="replace")))
+
+
+def check_http(exchange: Exchange, said: Said) -> None:
+    """Whether an answer to an unsigned `initialize` comes from something that can be an MCP server.
+
+    A refusal of the caller counts as one: who may come in is the business of stage auth.
+
+    Raises:
+        Refused: it is no such answer.
+    """
+    status = exchange.status or 0
+    refusal = status in (400, 401, 403) and (said.kind == "rpc-error" or said.error_type is not None)
+    bare_refusal = status in (401, 403) and said.kind != "html"
+    if refusal or bare_refusal or _accepted(exchange, said):
+        return
+    raise Refused
+
+
+def check_auth(exchange: Exchange, said: Said) -> None:
+    """Whether the caller was let in.
+
+    Raises:
+        Refused: the server turned the caller away, or did not answer as MCP does.
+    """
+    if not _accepted(exchange, said):
+        raise Refused
+
+
+def _accepted(exchange: Exchange, said: Said) -> bool:
+    return exchange.status == httpx.codes.OK and said.kind in ("rpc-result", "rpc-error")
+
+
+def clock_facts(exchange: Exchange, now: float) -> dict[str, Fact]:
+    """How far the clock of this machine is from the server's, by its Date header (whole seconds).
+
+    Args:
+        exchange: an answer that has just come.
+        now: seconds since the epoch at that moment.
+    """
+    try:
+        skew = round(now - parsedate_to_datetime(exchange.headers.get("date", "")).timestamp())
+    except (TypeError, ValueError):
+        return {}
+    words = f"{abs(skew)} s {'ahead' if skew > 0 else 'behind'}" if abs(skew) > 1 else "right"
+    return {"clock_skew_s": skew, "clock_skew_text": words}
+
+
+def tls_fault(failures: tuple[Chain, ...]) -> dict[str, Fact]:
+    """What kind of TLS failure the chains tell of, and OpenSSL's own words."""
+    links = [link for chain in failures for link in chain]
+    text = " ".join(f"{link.type} {link.errno or ''} {link.message}" for link in links)
+    if re.search(r"Timeout", text):
+        return {}
+    fault = next((name for name, pattern in _TLS_FAULTS if re.search(pattern, text)), "other")
+    words = max((link.message for link in links if "SSL" in link.type or "SSL" in link.message), key=len, default="")
+    return {"tls_fault": fault, "tls_problem": re.sub(r"\s*\(_ssl\.c:\d+\)", "", words) or "no reason given"}
+
+
+# open, list, call: the real client ------------------------------------------------------------------------------------
+
+
+def load_client() -> None:
+    """Import the real client; about a second, so it is done only once a configuration gets that far."""
+    import mcp_proxy_for_aws.client  # noqa: F401  # imports the SDK in its turn
+
+
+@asynccontextmanager
+async def session(
+    url: str, signer: Signer | None, transport: httpx.AsyncBaseTransport, *, timeout_s: float
+) -> AsyncIterator[ClientSession]:
+    """An MCP session of the client that users run, over a transport of ours.
+
+    Signed, that is `mcp_proxy_for_aws.client.aws_iam_streamablehttp_client`; unsigned, the one of the `mcp` SDK.
+    """
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+    from mcp.types import Implementation
+
+    def factory(
+        headers: dict[str, str] | None = None, timeout: httpx.Timeout | None = None, auth: httpx.Auth | None = None
+    ) -> httpx.AsyncClient:
+        # The stage has its own deadline; this one only must not be shorter.
+        return httpx.AsyncClient(headers=headers, timeout=timeout or timeout_s, auth=auth, transport=transport)
+
+    if signer is None:
+        client = streamable_http_client(url, http_client=factory())
+    else:
+        from mcp_proxy_for_aws.client import aws_iam_streamablehttp_client
+
+        client = aws_iam_streamablehttp_client(
+            endpoint=url,
+            aws_service=signer.service,
+            aws_region=signer.region,
+            credentials=signer.resolved.credentials,
+            timeout=timeout_s,
+            sse_read_timeout=timeout_s,
+            httpx_client_factory=factory,
+        )
+    who = Implementation(name="mcpdoctor", version=__version__)
+    async with client as (receive, send, _), ClientSession(receive, send, client_info=who) as one:
+        yield one
+
+
+async def open_session(one: ClientSession, facts: dict[str, Fact]) -> None:
+    """Initialize the session. Raises what the SDK raises."""
+    facts["mcp_version"] = importlib.metadata.version("mcp")
+    result = await one.initialize()
+    facts["protocol"] = clean(str(result.protocolVersion), limit=40)
+    facts["server_name"] = clean(f"{result.serverInfo.name} {result.serverInfo.version}", limit=100)
+
+
+async def list_tools(one: ClientSession, facts: dict[str, Fact]) -> None:
+    """List the tools, page by page. Raises what the SDK raises."""
+    names: list[str] = []
+    cursor: str | None = None
+    for _ in range(_MAX_PAGES):
+        page = await one.list_tools(cursor)
+        names += [clean(tool.name, limit=100) for tool in page.tools]
+        cursor = page.nextCursor
+        if not cursor:
+            break
+    facts["tool_count"] = len(names)
+    facts["tools"] = tuple(names)
+
+
+async def call_tool(one: ClientSession, call: Call, facts: dict[str, Fact]) -> None:
+    """Call a tool that the user or the catalogue named.
+
+    Raises:
+        Refused: the tool answered with an error.
+    """
+    facts["tool"] = call.tool
+    listed = facts.pop("listed", ())
+    if isinstance(listed, tuple) and listed:
+        facts["tool_listed"] = call.tool in listed
+    result = await one.call_tool(call.tool, dict(call.arguments))
+    text = " ".join(getattr(part, "text", "") for part in result.content)
+    if result.isError:
+        facts["tool_failed"] = True
+        facts["tool_message"] = clean(" ".join(text.split()), limit=300) or "no text"
+        raise Refused
+    facts["tool_answer_size"] = len(text)
+
+
+async def probe_credential(one: ClientSession, tool: str, transcript: Transcript, facts: dict[str, Fact]) -> None:
+    """Call a tool that does not exist: a caller whose signature counts learns that there is no such tool.
+
+    An unsigned caller gets 401 for it (section 4.1 of the notes on the AWS MCP Server), so this tells what the
+    signature is worth, and has no side effect.
+
+    Raises:
+        Refused: the answer was a refusal of the caller.
+    """
+    from mcp.shared.exceptions import McpError
+
+    facts["tool"] = tool
+    try:
+        await one.call_tool(tool, {})
+    except McpError:
+        last = next((exchange for exchange in reversed(transcript.exchanges) if exchange.method == "POST"), None)
+        if last is None or last.status != httpx.codes.OK:
+            raise
+    facts["signature_counts"] = True
+
+
+def protocol_facts(said: Said | None, body: bytes) -> dict[str, Fact]:
+    """Whether the installed SDK speaks the revision in an answer to `initialize`."""
+    if said is None or said.kind != "rpc-result":
+        return {}
+    from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
+
+    found = re.search(rb'"protocolVersion"\s*:\s*"([^"]{1,40})"', body)
+    if not found:
+        return {}
+    spoken = clean(found[1].decode("utf-8", errors="replace"), limit=40)
+    return {"server_protocol": spoken, "protocol_supported": spoken in SUPPORTED_PROTOCOL_VERSIONS}

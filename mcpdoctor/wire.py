@@ -1,0 +1,445 @@
+"""HTTP with a transcript: routing, one TLS context, pacing, and a record of every exchange.
+
+Our own requests and those of the real MCP client go through the same `RecordingTransport`, so both leave the same
+evidence, and neither can be made to read without end.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # documented only by its use
+
+import anyio
+import httpx
+
+from mcpdoctor.model import Exchange, Unusable
+from mcpdoctor.redaction import clean, clean_headers
+
+MAX_BODY = 8 * 2**20
+"""Bytes of one answer that are read at most; the largest tool lists seen are below 1 MiB."""
+
+KEPT_BODY = 4000
+"""Characters of a body that the transcript keeps."""
+
+_READ_AT_ONCE = 65536
+_STREAM_END_S = 0.2
+
+
+class ResponseTooLarge(httpx.TransportError):
+    """The server sent more than MAX_BODY bytes in one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One `--connect-to`: what is meant for `host:port` goes to `to_host:to_port`."""
+
+    host: str
+    port: int
+    to_host: str
+    to_port: int
+
+
+def parse_route(text: str) -> Route:
+    """Read `HOST:PORT:HOST2:PORT2`, as curl's --connect-to writes it (IPv6 addresses in brackets).
+
+    Raises:
+        Unusable: it is not of that form.
+    """
+    import re
+
+    found = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+):(\d{1,5}):(\[[^\]]+\]|[^:\[\]]+):(\d{1,5})", text)
+    if not found or not (0 < int(found[2]) < 65536 and 0 < int(found[4]) < 65536):
+        shown = clean(text, limit=100)
+        raise Unusable(f"{shown!r} is no route; write HOST:PORT:HOST2:PORT2, such as api.example:443:127.0.0.1:8443.")
+    return Route(found[1].strip("[]").lower(), int(found[2]), found[3].strip("[]"), int(found[4]))
+
+
+@dataclass(slots=True)
+class Network:
+    """How names become addresses in this run.
+
+    Attributes:
+        routes: connect-to; a routed name is not looked up.
+        sealed: names without a route do not resolve (the lab: nothing may leave this machine).
+        environ: environment variables, for HTTP proxies.
+        context: the one TLS context of the run.
+        addresses: what was looked up, by host; filled by `look_up`.
+        look_ups: names that were really asked for, in order.
+    """
+
+    context: ssl.SSLContext
+    routes: Mapping[tuple[str, int], Route] = field(default_factory=dict)
+    sealed: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    look_ups: list[str] = field(default_factory=list)
+
+    def proxy_for(self, url: str) -> str | None:
+        """The HTTP proxy that the environment prescribes for `url`, as httpx reads it; None for a direct connection."""
+        split = urlsplit(url)
+        host, port = split.hostname or "", port_of(url)
+        if self.sealed or (host, port) in self.routes:
+            return None
+        proxies = _proxies(self.environ)
+        proxy = proxies.get(split.scheme) or proxies.get("all")
+        if proxy is None or proxy_bypass_environment(host, proxies):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+    def look_up(self, host: str, port: int) -> tuple[str, ...]:
+        """Addresses of `host`, looked up once in the run. Blocks: callers run it in a thread.
+
+        Raises:
+            socket.gaierror: the name does not resolve.
+        """
+        route = self.routes.get((host, port))
+        if route is not None:
+            return (route.to_host,)
+        if host not in self.addresses:
+            if self.sealed and not _is_address(host):
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            self.look_ups.append(host)
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            self.addresses[host] = tuple(dict.fromkeys(str(address[4][0]) for address in found))
+        return self.addresses[host]
+
+    def targets(self, host: str, port: int) -> tuple[tuple[str, int], ...]:
+        """Where to connect for `host:port`: the route, else every address that the look-up gave, in its order."""
+        route = self.routes.get((host, port))
+        if route is not None:
+            return ((route.to_host, route.to_port),)
+        return tuple((address, port) for address in self.addresses.get(host, (host,)))
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """`https_proxy` and its like, by scheme; the lower-case name wins, as in urllib."""
+    found: dict[str, str] = {}
+    for name in sorted(environ, key=str.islower):
+        if name.lower().endswith("_proxy") and environ[name]:
+            found[name.lower().removesuffix("_proxy")] = environ[name]
+    return found
+
+
+def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    """The TLS context of the real client (httpx's, so SSL_CERT_FILE counts), plus the authorities of a bundle.
+
+    Raises:
+        Unusable: the bundle cannot be read or holds no certificate.
+    """
+    context = httpx.create_ssl_context()
+    if ca_bundle is not None:
+        try:
+            context.load_verify_locations(ca_bundle)
+        except (OSError, ssl.SSLError) as error:
+            why = f"not a readable file of PEM certificates ({error.args[-1]})"
+            raise Unusable(f"--ca-bundle {ca_bundle}: {why}.") from error
+    return context
+
+
+def port_of(url: str) -> int:
+    """The port that `url` names, or that of its scheme."""
+    split = urlsplit(url)
+    return split.port or (443 if split.scheme == "https" else 80)
+
+
+def _is_address(host: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class Pacer:
+    """Keeps the requests to one host under its quota: never more than `per_s` in any second.
+
+    A sliding window, so that it holds whether the server counts by a token bucket, a fixed or a sliding window.
+    """
+
+    def __init__(self, per_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        # A rate below 1/s is one request in 1/rate seconds. A tenth of a larger one is left to others.
+        # The window is a little longer than its name, since requests that leave evenly may arrive closer together.
+        self._window = 1.05 * (1.0 if per_s is None or per_s >= 1 else 1.0 / per_s)
+        self._count = None if per_s is None else max(1, int(per_s * 0.9))
+        self._sent: deque[float] = deque()
+        self._clock = clock
+        self._turn = anyio.Lock()
+
+    async def wait(self) -> float:
+        """Return when the next request may be sent, with the seconds it took; callers are served in their order."""
+        if self._count is None:
+            return 0.0
+        came = self._clock()
+        async with self._turn:
+            if len(self._sent) >= self._count:
+                wait = self._sent.popleft() + self._window - self._clock()
+                if wait > 0:
+                    await anyio.sleep(wait)
+            self._sent.append(self._clock())
+        return self._sent[-1] - came
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What one piece of work put on the wire.
+
+    Attributes:
+        exchanges: finished or failed ones, in the order they were sent.
+        events: connection events of httpcore, name to (started, ended) seconds; the last connection counts.
+        peer: facts of the TLS session, where one was made.
+        address: the address that took the connection.
+        last_body: the last body that was read, whole.
+        last_headers: the headers of the last answer, not redacted.
+        waited_s: seconds that the pacer held requests back.
+        scope: the deadline of the stage at work; None between stages.
+    """
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    events: dict[str, list[float | None]] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    peer: dict[str, Any] = field(default_factory=dict)
+    address: str | None = None
+    last_body: bytes = b""
+    last_headers: httpx.Headers = field(default_factory=httpx.Headers)
+    waited_s: float = 0.0
+    scope: anyio.CancelScope | None = None
+
+    async def trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """Trace extension of httpcore: remember when a connection and its TLS handshake began and ended."""
+        event, _, phase = name.rpartition(".")
+        if event not in ("connection.connect_tcp", "connection.start_tls", "proxy.start_tls"):
+            return
+        event = event.rpartition(".")[2]
+        now = time.perf_counter()
+        if phase == "started":
+            self.events[event] = [now, None]
+            self.failed.discard(event)
+        elif event in self.events:
+            self.events[event][1] = now
+            if phase == "failed":
+                self.failed.add(event)
+            elif event == "start_tls":
+                self.peer = _peer(info.get("return_value"))
+
+    def seconds(self, event: str) -> float:
+        """How long `connect_tcp` or `start_tls` took; 0 where it did not happen or did not end."""
+        started, ended = self.events.get(event, [None, None])
+        return ended - started if started is not None and ended is not None else 0.0
+
+
+def _peer(stream: Any) -> dict[str, Any]:
+    """Facts of a TLS session, from the network stream that httpcore hands over."""
+    tls = stream.get_extra_info("ssl_object") if stream is not None else None
+    if tls is None:
+        return {}
+    certificate = tls.getpeercert() or {}
+    issuer = {key: value for part in certificate.get("issuer", ()) for key, value in part}
+    return {
+        "tls_version": tls.version(),
+        "certificate_issuer": clean(str(issuer.get("organizationName") or issuer.get("commonName") or ""), limit=200),
+        "certificate_expires": str(certificate.get("notAfter", "")),
+    }
+
+
+class RecordingTransport(httpx.AsyncBaseTransport):
+    """Sends requests where the run's network says, at the pace of the host, and records what came back.
+
+    Args:
+        network: routes and addresses of the run.
+        transcript: what it writes to.
+        pace: awaited before every request with whether it is signed; returns the seconds it waited.
+        secrets: literal strings that must not appear in the record.
+        single: keep to one connection, so that a host sees one TLS handshake.
+        proxy: HTTP proxy to go through.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        transcript: Transcript,
+        pace: Callable[[bool], Awaitable[float]],
+        *,
+        secrets: Collection[str] = (),
+        single: bool = False,
+        proxy: str | None = None,
+    ) -> None:
+        most = 1 if single else None
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
+        self._inner = httpx.AsyncHTTPTransport(verify=network.context, limits=limits, proxy=proxy, trust_env=False)
+        self._network = network
+        self.transcript = transcript
+        self._pace = pace
+        self._secrets = secrets
+        self._proxied = proxy is not None
+
+    def use(self, transcript: Transcript, secrets: Collection[str]) -> None:
+        """Write to another transcript from now on; for a transport that serves one piece of work after another."""
+        self.transcript, self._secrets = transcript, secrets
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; see the class."""
+        transcript = self.transcript
+        waited = await self._pace("authorization" in request.headers)
+        transcript.waited_s += waited
+        if transcript.scope is not None:
+            transcript.scope.deadline += waited  # our own politeness must not read as a slow server
+        started = time.perf_counter()
+        transcript.last_body = b""
+        try:
+            response = await self._send(request, transcript)
+        except BaseException:
+            self._record(transcript, request, None, b"", started=started)
+            raise
+        transcript.last_headers = response.headers
+        body = _Body(response, on_close=lambda data: self._record(transcript, request, response, data, started=started))
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in body.replaced]
+        return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
+
+    async def _send(self, request: httpx.Request, transcript: Transcript) -> httpx.Response:
+        request.extensions = {**request.extensions, "trace": transcript.trace}
+        if self._proxied:
+            return await self._inner.handle_async_request(request)
+        host, port = request.url.host, request.url.port or port_of(str(request.url))
+        # Signature, Host header and the name in the certificate stay those of the URL; only the address changes.
+        request.extensions["sni_hostname"] = host
+        targets = self._network.targets(host, port)
+        for index, (address, to_port) in enumerate(targets):
+            routed = httpx.Request(
+                request.method,
+                request.url.copy_with(host=address, port=to_port),
+                headers=request.headers,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
+            transcript.address = address
+            try:
+                return await self._inner.handle_async_request(routed)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                # A refused handshake is an answer; only an address that does not answer at all leads to the next one.
+                if "start_tls" in transcript.events or index == len(targets) - 1:
+                    raise
+        raise httpx.ConnectError(f"no address for {host}", request=request)
+
+    def _record(
+        self,
+        transcript: Transcript,
+        request: httpx.Request,
+        response: httpx.Response | None,
+        body: bytes,
+        *,
+        started: float,
+    ) -> None:
+        transcript.last_body = body
+        transcript.exchanges.append(
+            Exchange(
+                method=request.method,
+                url=clean(str(request.url.copy_with(userinfo=b"")), limit=2000, secrets=self._secrets),
+                rpc_method=rpc_method(request),
+                status=response.status_code if response else None,
+                headers=clean_headers(response.headers.multi_items(), secrets=self._secrets) if response else {},
+                body=self._text(response, body),
+                body_size=len(body),
+                elapsed_s=round(time.perf_counter() - started, 6),
+            )
+        )
+
+    def _text(self, response: httpx.Response | None, body: bytes) -> str | None:
+        if response is None:
+            return None
+        # Masking needs a secret whole, so a little more than what is kept is looked at.
+        text = body[: 4 * KEPT_BODY].decode("utf-8", errors="replace")
+        return clean(text, limit=KEPT_BODY, secrets=self._secrets)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    """Streams a body through, keeps its beginning, and stops at MAX_BODY bytes, unpacked ones counted.
+
+    gzip and deflate are unpacked here and not by httpx: a few kilobytes can unpack to gigabytes.
+    """
+
+    def __init__(self, response: httpx.Response, on_close: Callable[[bytes], None]) -> None:
+        self._response = response
+        self._on_close: Callable[[bytes], None] | None = on_close
+        self._kept = bytearray()
+        self._size = 0
+        packed = response.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate")
+        self._unpack = zlib.decompressobj(wbits=47) if packed else None
+        self.replaced = (b"content-encoding", b"content-length") if packed else ()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        stream = self._response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
+        async for chunk in stream:
+            for piece in self._pieces(chunk):
+                self._size += len(piece)
+                if self._size > MAX_BODY:
+                    raise ResponseTooLarge(f"more than {MAX_BODY // 2**20} MiB in one answer")
+                if len(self._kept) < MAX_BODY:
+                    self._kept += piece
+                yield piece
+
+    def _pieces(self, chunk: bytes) -> Iterable[bytes]:
+        if self._unpack is None:
+            yield chunk
+            return
+        while chunk:
+            try:
+                piece = self._unpack.decompress(chunk, _READ_AT_ONCE)
+            except zlib.error as error:
+                raise httpx.DecodingError(f"the body is not what its content-encoding says: {error}") from error
+            chunk = self._unpack.unconsumed_tail
+            yield piece
+
+    async def aclose(self) -> None:
+        if self._on_close is not None:
+            self._on_close(bytes(self._kept))
+            self._on_close = None
+        stream = self._response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101
+        await stream.aclose()
+
+
+def rpc_method(request: httpx.Request) -> str | None:
+    """The JSON-RPC method in the body of a request; None where there is none."""
+    try:
+        message = json.loads(request.content)
+    except (ValueError, httpx.RequestNotRead):
+        return None
+    method = message.get("method") if isinstance(message, dict) else None
+    return method if isinstance(method, str) else None
+
+
+async def read_answer(response: httpx.Response, request_id: object) -> None:
+    """Read a body to its end, or, of an event stream, until the event that answers `request_id`."""
+    if "text/event-stream" not in response.headers.get("content-type", ""):
+        async for _ in response.aiter_bytes():
+            pass
+        return
+    with anyio.CancelScope() as patience:
+        async for line in response.aiter_lines():
+            if line.startswith("data:") and _answers(line[5:], request_id):
+                # A server ends the stream after its answer; a connection that saw that end can be used again.
+                patience.deadline = min(patience.deadline, anyio.current_time() + _STREAM_END_S)
+
+
+def _answers(data: str, request_id: object) -> bool:
+    try:
+        message = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(message, dict) and (message.get("id") == request_id or "error" in message)
