@@ -53,7 +53,7 @@ _TLS_FAULTS = (
 )
 
 
-class Refused(Exception):  # noqa: N818  # not an error of ours: the answer was complete, and it was no
+class Refused(Exception):  # not an error of ours: the answer was complete, and it was no
     """The server answered, and the answer means that this stage failed; the exchange says why."""
 
 

@@ -86,7 +86,7 @@ _WORD = rf"{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&,;\"'<>]|[,;](?=[^\s\"']))++"
 
 def _named(names: str, value: str) -> re.Pattern[str]:
     """Build the pattern of `name: value`, `name=value`, `"name": "value"`, `<name>value` and `(b"name", b"value")`."""
-    head = rf"(?:(?:{names}){_SEPARATOR}|\(\s*+b?[\"'](?:{names})[\"']\s*+,){_SPACE}"
+    head = rf"(?:(?:{names}){_SEPARATOR}|\(\s*+b?[\"'](?:x-amz-|x-|proxy-)?(?:{names})[\"']\s*+,){_SPACE}"
     return re.compile(rf"(?P<head>{head})(?P<value>{_QUOTED}|{value})", re.IGNORECASE)
 
 

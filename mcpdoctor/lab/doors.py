@@ -137,7 +137,7 @@ class Door:
                 self._sessions[known].used = self.rules.clock()
             return False
         opened = exchange.sent_header(_SESSION)
-        if request.rpc_method != "initialize" or opened is None or exchange.status != 200:  # noqa: PLR2004 - OK
+        if request.rpc_method != "initialize" or opened is None or exchange.status != 200:
             return False
         self._sessions[opened] = Session(caller=who, counted_as=counted_as, held=list(held), used=self.rules.clock())
         return True
@@ -182,7 +182,7 @@ class Door:
     def _noise(self, request: Request) -> Answer | None:
         if request.method != "POST" or self.rules.chance.random() >= self.rules.noise:
             return None
-        if self.rules.chance.random() < 0.5:  # noqa: PLR2004 - half of the noise
+        if self.rules.chance.random() < 0.5:
             return too_many(request)
         return aws_error("ServiceUnavailableException", "Service Unavailable", status=503)
 

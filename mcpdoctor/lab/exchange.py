@@ -77,9 +77,13 @@ class Exchange:
         body = bytearray()
         while True:
             message = await receive()
-            if message["type"] != "http.request" or len(body) > MOST_BYTES:
+            if message["type"] != "http.request":
                 return None
             body += message.get("body", b"")
+            if len(body) > MOST_BYTES:
+                await send({"type": "http.response.start", "status": 413, "headers": [(b"connection", b"close")]})
+                await send({"type": "http.response.body", "body": b""})
+                return None
             if not message.get("more_body", False):
                 break
         headers = tuple((_text(name), _text(value)) for name, value in scope["headers"])

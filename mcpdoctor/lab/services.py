@@ -249,6 +249,10 @@ def _regional(service: str, tools: tuple[Tool, ...]) -> Service:
 
 
 _GATEWAY_HOST = "lab-gateway-a1b2c3d4e5.gateway.bedrock-agentcore.us-east-1.amazonaws.com"
+_RUNTIME_HOST = "bedrock-agentcore.us-east-1.amazonaws.com"
+_RUNTIME_PATH = (
+    f"/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A{ACCOUNT}%3Aruntime%2Flab-a1b2c3d4e5/invocations"
+)
 
 SERVICES: tuple[Service, ...] = (
     *(_aws_mcp(region) for region in AWS_MCP_REGIONS),
@@ -268,6 +272,17 @@ SERVICES: tuple[Service, ...] = (
         prefix="/agentcore-gateway",
         url=f"https://{_GATEWAY_HOST}/mcp",
         tools=_GATEWAY_TOOLS,
+        family="agentcore",
+        signing="bedrock-agentcore",
+        region="us-east-1",
+    ),
+    Service(
+        name="agentcore-runtime",
+        host=_RUNTIME_HOST,
+        prefix="/agentcore-runtime",
+        url=f"https://{_RUNTIME_HOST}{_RUNTIME_PATH}?qualifier=DEFAULT",
+        paths=(_RUNTIME_PATH,),
+        tools=PLAIN_TOOLS,
         family="agentcore",
         signing="bedrock-agentcore",
         region="us-east-1",

@@ -389,7 +389,7 @@ def _encode_once(text: str) -> str:
     raw, decoded, at = _bytes(text), bytearray(), 0
     while at < len(raw):
         pair = raw[at + 1 : at + 3]
-        if raw[at] == ord("%") and len(pair) == 2 and all(chr(digit) in "0123456789abcdefABCDEF" for digit in pair):  # noqa: PLR2004 - two hex digits
+        if raw[at] == ord("%") and len(pair) == 2 and all(chr(digit) in "0123456789abcdefABCDEF" for digit in pair):
             decoded.append(int(pair, 16))
             at += 3
         else:

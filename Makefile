@@ -1,0 +1,47 @@
+# Two targets do everything on a fresh machine: `make demo` and `make test`. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# Pins for the oldest supported stack, such as: make test VENV=.venv-old PINS="mcp==1.26.0 mcp-proxy-for-aws==1.1.5"
+PINS ?=
+
+.PHONY: demo test lint types unit docs benchmarks clean
+
+demo: $(VENV)/.installed
+	$(BIN)/mcpdoctor check --lab
+
+test: $(VENV)/.dev lint types unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m mcpdoctor.render.pages > docs/checks.md
+	$(BIN)/mcpdoctor render --schema > docs/report.schema.json
+
+benchmarks: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks.run
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . $(PINS)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" $(PINS)
+	touch $@
+
+clean:
+	rm -rf .venv* build dist .coverage* .mypy_cache .pytest_cache .ruff_cache

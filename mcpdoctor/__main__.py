@@ -1,0 +1,33 @@
+"""Entry point of `mcpdoctor` and `python -m mcpdoctor`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; exits with the codes of the design, never with a traceback."""
+    from mcpdoctor.cli import cli
+
+    try:
+        cli(prog_name="mcpdoctor")
+    except BrokenPipeError:
+        # The reader of a pipe has gone (| head). Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # the last resort: one sentence in place of a traceback
+        if os.environ.get("MCPDOCTOR_DEBUG"):
+            raise
+        from mcpdoctor.redaction import clean
+
+        what = clean(f"{type(error).__name__}: {error}", limit=300)
+        sys.stderr.write(
+            f"mcpdoctor itself failed: {what}\n"
+            "Please report it with the command you ran; MCPDOCTOR_DEBUG=1 shows the traceback.\n"
+        )
+        sys.exit(70)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Draw a report. Drawing only: whatever needs judgement was judged before."""
+
+from __future__ import annotations
+
+from mcpdoctor.model import Report
+
+FORMATS = ("table", "json")
+"""What a report can be drawn as."""
+
+SUFFIXES = {".json": "json", ".txt": "table"}
+"""File name endings that name a format by themselves."""
+
+
+def draw(
+    report: Report, form: str, *, color: bool = False, width: int = 100, verbose: int = 0, quiet: bool = False
+) -> str:
+    """Draw `report` as `form`.
+
+    Args:
+        report: judged.
+        form: one of FORMATS.
+        color: ANSI colours, for a terminal.
+        width: columns of the terminal.
+        verbose: 1 adds the stages, 2 the exchanges.
+        quiet: one line a target.
+
+    Returns:
+        The text, with a line end at its end.
+    """
+    if form == "json":
+        from mcpdoctor.render.report_json import dumps
+
+        return dumps(report)
+    from mcpdoctor.render.table import table
+
+    return table(report, color=color, width=width, verbose=verbose, quiet=quiet)

@@ -1,0 +1,175 @@
+"""A report for people: one row a configuration, then what to use, then what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+from tabulate import tabulate
+
+from mcpdoctor.model import Cause, Finding, Report, Result, Severity, Trace, Verdict
+from mcpdoctor.render.snippets import strands
+
+HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
+_COLORS = {"works": "green", "fails": "red", "throttled": "yellow", "unknown": "yellow", "as expected": "green"}
+_SEVERITY_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
+_LONGEST_TARGET = 48
+
+
+def table(report: Report, *, color: bool = False, width: int = 100, verbose: int = 0, quiet: bool = False) -> str:
+    """Draw `report`; see `mcpdoctor.render.draw` for the arguments."""
+    if quiet:
+        return "".join(f"{line}\n" for line in _short(report))
+    paint = _Paint(on=color)
+    parts = [_rows(report.results, paint)]
+    if report.interrupted is not None:
+        why = "it was interrupted" if report.interrupted == "interrupted" else "its deadline passed"
+        parts.append(paint(f"The run ended early: {why}. This is what was found until then.", fg="yellow"))
+    if verbose:
+        parts += [_stages(result, paint, exchanges=verbose > 1) for result in report.results]
+    parts += _best(report, paint)
+    parts += [_finding(finding, places, paint, width) for finding, places in _distinct(report)]
+    return "\n\n".join(parts) + "\n"
+
+
+def result_word(result: Result) -> str:
+    """How a configuration ended, in a word or two."""
+    if result.expected is not None and result.cause is result.expected:
+        return "as expected"
+    if result.works:
+        return "works"
+    if result.works is False:
+        return "fails"
+    return "throttled" if result.cause is Cause.RATE_LIMITED else "unknown"
+
+
+class _Paint:
+    """ANSI colours, or none."""
+
+    def __init__(self, *, on: bool) -> None:
+        self.on = on
+
+    def __call__(self, text: str, *, fg: str | None = None, bold: bool = False) -> str:
+        return click.style(text, fg=fg, bold=bold) if self.on else text
+
+
+def _rows(results: Iterable[Result], paint: _Paint) -> str:
+    rows = []
+    for result in results:
+        one = result.configuration
+        word = result_word(result)
+        rows.append(
+            (
+                _shortened(result.target),
+                one.region or "-",
+                one.service if one.signed and one.service else "-",
+                one.credential,
+                paint(word, fg=_COLORS[word]),
+                result.stage.value,
+                str(result.http_status or "-"),
+                result.cause.value if result.cause else "-",
+                f"{result.elapsed_s:.2f} s",
+            )
+        )
+    return tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True)
+
+
+def _shortened(target: str) -> str:
+    """A target that fits a column: of a long URL the middle is left out, since both ends tell it from others."""
+    text = target.removeprefix("https://")
+    if len(text) <= _LONGEST_TARGET:
+        return text
+    half = (_LONGEST_TARGET - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def _short(report: Report) -> Iterator[str]:
+    best = {one.target: one.configuration for one in report.best}
+    for target in dict.fromkeys(result.target for result in report.results):
+        if target in best:
+            one = best[target]
+            signed = f"signed for {one.service} in {one.region} with {one.credential}" if one.signed else "unsigned"
+            yield f"{target}: works: {one.endpoint} {signed}"
+            continue
+        causes = dict.fromkeys(
+            result.cause.value if result.cause else "unknown" for result in report.results if result.target == target
+        )
+        yield f"{target}: does not work: {', '.join(causes)}"
+
+
+def _stages(result: Result, paint: _Paint, *, exchanges: bool) -> str:
+    one = result.configuration
+    head = f"{one.endpoint} region={one.region} service={one.service} credential={one.credential}"
+    lines = [paint(head, bold=True)]
+    for trace in result.stages:
+        lines.append(f"  {trace.stage.value:<5} {trace.verdict.value:<7} {_note(trace)}".rstrip())
+        if exchanges:
+            lines += [f"        {line}" for line in _exchange_lines(trace)]
+    return "\n".join(lines)
+
+
+def _note(trace: Trace) -> str:
+    if trace.reason:
+        return trace.reason
+    took = f"{trace.elapsed_s * 1000:.0f} ms"
+    statuses = [str(one.status) for one in trace.exchanges if one.method == "POST" and one.status]
+    root = f" {trace.failures[0][-1].type}: {trace.failures[0][-1].message}" if trace.failures else ""
+    return took + (f" HTTP {' '.join(statuses)}" if statuses else "") + root
+
+
+def _exchange_lines(trace: Trace) -> Iterator[str]:
+    for one in trace.exchanges:
+        yield f"{one.method} {one.url} {one.rpc_method or ''} -> {one.status or 'no answer'} {one.elapsed_s * 1000:.0f} ms"
+        for name, value in one.headers.items():
+            yield f"  {name}: {value}"
+        if one.body and trace.verdict is Verdict.FAILED:
+            yield f"  {' '.join(one.body.split())[:400]}"
+
+
+def _best(report: Report, paint: _Paint) -> Iterator[str]:
+    """What to paste, the signed ones first; the same snippet once."""
+    targets: dict[str, list[str]] = {}
+    for one in sorted(report.best, key=lambda best: not best.configuration.signed):
+        targets.setdefault(strands(one.configuration), []).append(one.target)
+    for number, (snippet, names) in enumerate(targets.items()):
+        words = "Use this" if number == 0 else "Works too"
+        head = paint(f"{words} ({', '.join(names)}):", fg="green", bold=True)
+        yield f"{head}\n\n{textwrap.indent(snippet, '    ')}"
+    missing = [
+        target
+        for target in dict.fromkeys(result.target for result in report.results if result.expected is None)
+        if target not in {one.target for one in report.best}
+    ]
+    if missing:
+        yield paint(f"No configuration works for {', '.join(missing)}.", fg="red", bold=True)
+
+
+def _distinct(report: Report) -> list[tuple[Finding, int]]:
+    """Each finding once, with how many configurations it stands against; the worst first.
+
+    Two findings are the same when their check and remedy are: the text may name another host.
+    """
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in (*report.findings, *(one for result in report.results for one in result.findings)):
+        groups.setdefault((finding.check, finding.remedy), []).append(finding)
+    found = [(group[0], len(group)) for group in groups.values()]
+    return sorted(found, key=lambda pair: -pair[0].severity.weight)
+
+
+def _finding(finding: Finding, places: int, paint: _Paint, width: int) -> str:
+    kind = paint(finding.severity.value, fg=_SEVERITY_COLORS[finding.severity], bold=True)
+    more = f" ({places} configurations)" if places > 1 else ""
+    lines = [f"{kind} {paint(finding.title, bold=True)} [{finding.check}]{more}"]
+    pairs: Sequence[tuple[str, str]] = (("", finding.text), ("Seen: ", finding.evidence), ("Fix: ", finding.remedy))
+    for label, text in pairs:
+        if text:
+            lines += textwrap.wrap(
+                label + text,
+                width=max(width, 40),
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""The lab's limiters keep what they promise, by a clock that stands still unless told."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpdoctor.lab.limiters import Limit, build, parse_limit
+
+
+def admitted(limiter, times, caller="me"):
+    return [limiter.admit(caller, now) for now in times]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("sessions:7", Limit(kind="sessions", amount=7)),
+        ("in-flight:4", Limit(kind="in-flight", amount=4)),
+        ("rate:10/s,burst:20", Limit(kind="rate", amount=10, burst=20)),
+        ("rate:0.5/s", Limit(kind="rate", amount=0.5, burst=1)),
+        (" rate:3/s ", Limit(kind="rate", amount=3, burst=3)),
+        ("window:60/10s", Limit(kind="window", amount=60, period_s=10)),
+        ("sliding:60/2.5s", Limit(kind="sliding", amount=60, period_s=2.5)),
+        ("none", Limit(kind="none")),
+    ],
+)
+def test_a_limit_reads_as_it_is_written(text, limit):
+    assert parse_limit(text) == limit
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "sessions", "sessions:x", "rate:10", "window:60", "rate:10/m", "sessions:7x"]
+)
+def test_what_is_not_a_limit_is_refused_with_the_ways_to_write_one(text):
+    with pytest.raises(ValueError, match=r'write "sessions:7" .* "rate:10/s,burst:20" .* "none"'):
+        parse_limit(text)
+
+
+@pytest.mark.parametrize("text", ["sessions:0", "rate:0/s", "window:0/10s", "sliding:5/0s"])
+def test_a_limit_of_zero_is_refused(text):
+    with pytest.raises(ValueError, match="lets nothing through"):
+        parse_limit(text)
+
+
+def test_none_builds_no_limiter():
+    assert build(parse_limit("none")) is None
+
+
+@pytest.mark.parametrize(("text", "holds"), [("sessions:2", "session"), ("in-flight:2", "request")])
+def test_places_are_taken_until_given_back(text, holds):
+    limiter = build(parse_limit(text))
+    assert limiter.holds == holds
+    assert admitted(limiter, [0, 0, 0]) == [True, True, False]
+    assert admitted(limiter, [0], caller="somebody else") == [True]
+    limiter.release("me")
+    assert admitted(limiter, [0, 0]) == [True, False]
+
+
+def test_a_bucket_allows_a_burst_and_then_its_rate():
+    limiter = build(parse_limit("rate:2/s,burst:3"))
+    assert admitted(limiter, [0, 0, 0, 0]) == [True, True, True, False]
+    assert admitted(limiter, [0.4, 0.5, 0.6, 1.0]) == [False, True, False, True]
+    assert admitted(limiter, [100, 100, 100, 100]) == [True, True, True, False]
+    limiter.release("me")
+    assert admitted(limiter, [100]) == [False]
+
+
+def test_fixed_windows_begin_at_multiples_of_their_length():
+    limiter = build(parse_limit("window:2/10s"))
+    assert admitted(limiter, [8, 9, 9.5, 10, 11, 12]) == [True, True, False, True, True, False]
+    limiter.release("me")
+    assert admitted(limiter, [12]) == [False]
+
+
+def test_a_sliding_window_remembers_the_last_stretch():
+    limiter = build(parse_limit("sliding:2/10s"))
+    assert admitted(limiter, [8, 9, 9.5, 10, 17.9, 18, 18.5, 19]) == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    limiter.release("me")
+    assert admitted(limiter, [19]) == [False]
+
+
+@given(st.lists(st.floats(min_value=0, max_value=50), max_size=60).map(sorted))
+def test_no_stretch_of_a_sliding_window_holds_more_than_allowed(times):
+    limiter = build(parse_limit("sliding:3/5s"))
+    taken = [now for now in times if limiter.admit("me", now)]
+    assert all(after - before >= 5 for before, after in zip(taken, taken[3:], strict=False))
