@@ -264,6 +264,7 @@ def _suite(name: str | None, catalogue: Catalogue) -> Suite | None:
 @VERBOSE_OPTION
 @refusing
 def check(
+    *,
     targets: tuple[str, ...],
     endpoints: tuple[str, ...],
     regions: tuple[str, ...],
@@ -274,7 +275,6 @@ def check(
     tool: str | None,
     arguments: str | None,
     checks_dir: Path | None,
-    *,
     use_lab: bool,
     dry_run: bool,
     timeout: float,
@@ -579,6 +579,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
 @click.option("-q", "--quiet", is_flag=True, help="Do not log requests.")
 @refusing
 def lab(
+    *,
     port: int,
     https_port: int,
     mode: str,
@@ -587,7 +588,6 @@ def lab(
     seed: int,
     limits: tuple[str, ...],
     per: str,
-    *,
     quiet: bool,
 ) -> None:
     """Serve the lab: real local MCP servers that stand in for AWS, with every fault a check knows.

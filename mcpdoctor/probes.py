@@ -167,7 +167,7 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     }
     suggestions = catalogue.suggest(url)
     facts["suggestion"] = " or ".join(suggestions) or "the URL from the documentation of the server"
-    facts["host_note"] = "It is near a known one." if suggestions and not match else ""
+    facts["host_note"] = "AWS runs MCP servers under similar names." if suggestions and not match else ""
     facts["host_remedy"] = (
         f"Use {_with_titles(suggestions, catalogue)}." if suggestions else "Check the spelling of the host in the URL."
     )

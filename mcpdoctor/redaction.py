@@ -299,7 +299,8 @@ def _encodings(char: str) -> str:
     if _plain(char):
         return char
     forms = [
-        r"\\{0,4}" + re.escape(char),
+        # Few, because what can be split in many ways among neighbours takes long to refuse.
+        r"\\{1,2}" if char == "\\" else r"\\{0,3}" + re.escape(char),
         "".join(f"%(?:25)*{byte:02x}" for byte in char.encode()),
         "".join(rf"\\{{1,4}}u{unit}" for unit in re.findall("....", char.encode("utf-16-be").hex())),
         f"&#(?:{ord(char)}|x0*{ord(char):x});",

@@ -542,11 +542,11 @@ def test_an_open_stream_takes_no_place_in_flight():
     with Lab(Options(limits=("in-flight:1",))) as lab:
         url, scope = path_of(lab, "eks-mcp/us-east-1"), {"service": "eks-mcp"}
         session = opened(lab, url, lab.env, **scope)
-        with client(lab, lab.env, **scope) as http:
-            with http.stream("GET", url, headers={"mcp-session-id": session}) as stream:
-                assert stream.status_code == 200
-                assert post(lab, url, LIST, lab.env, session=session, **scope).status_code == 200
-                assert close(lab, url, session, lab.env, **scope).status_code == 200
+        of_session = {"mcp-session-id": session}
+        with client(lab, lab.env, **scope) as http, http.stream("GET", url, headers=of_session) as stream:
+            assert stream.status_code == 200
+            assert post(lab, url, LIST, lab.env, session=session, **scope).status_code == 200
+            assert close(lab, url, session, lab.env, **scope).status_code == 200
 
 
 def test_latency_delays_every_answer_and_blocks_nobody():
@@ -752,9 +752,11 @@ def port_of(lab, name):
 
 def handshake(lab, name, context=None):
     context = context or ssl.create_default_context(cafile=lab.ca_bundle)
-    with socket.create_connection(("127.0.0.1", port_of(lab, name)), timeout=0.5) as plain:
-        with context.wrap_socket(plain, server_hostname=name) as secure:
-            return secure.version()
+    with (
+        socket.create_connection(("127.0.0.1", port_of(lab, name)), timeout=0.5) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        return secure.version()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ _INTRO = """# Checks
 <!-- Made from checks/*.toml: make docs. Do not edit. -->
 
 Every finding names one of these checks. `mcpdoctor explain SLUG` shows the same page.
-Words in ‹angle quotes› are filled in from what was seen.
+Words in *italics* are filled in from what was seen.
 """
 
 
@@ -46,7 +46,7 @@ def book(catalogue: Catalogue) -> str:
 
 
 def _quoted(text: str) -> str:
-    return re.sub(r"{(\w+)}", lambda found: f"‹{found[1].replace('_', ' ')}›", text)
+    return re.sub(r"{(\w+)}", lambda found: f"*{found[1].replace('_', ' ')}*", text)
 
 
 if __name__ == "__main__":

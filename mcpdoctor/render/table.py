@@ -72,7 +72,7 @@ def _rows(results: Iterable[Result], paint: _Paint) -> str:
                 f"{result.elapsed_s:.2f} s",
             )
         )
-    return tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True)
+    return str(tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True))
 
 
 def _shortened(target: str) -> str:
@@ -120,7 +120,8 @@ def _note(trace: Trace) -> str:
 
 def _exchange_lines(trace: Trace) -> Iterator[str]:
     for one in trace.exchanges:
-        yield f"{one.method} {one.url} {one.rpc_method or ''} -> {one.status or 'no answer'} {one.elapsed_s * 1000:.0f} ms"
+        answer = one.status or "no answer"
+        yield f"{one.method} {one.url} {one.rpc_method or ''} -> {answer} {one.elapsed_s * 1000:.0f} ms"
         for name, value in one.headers.items():
             yield f"  {name}: {value}"
         if one.body and trace.verdict is Verdict.FAILED:
