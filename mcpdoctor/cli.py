@@ -358,10 +358,14 @@ def _network(
 
 
 def _run(plan: Plan, catalogue: Catalogue, network: Network, settings: Settings, *, quiet: bool) -> Report:
+    import logging
+
     import anyio
 
     from mcpdoctor import engine
 
+    # The client's libraries log what the report tells better, and some of their versions log credentials.
+    logging.disable(logging.CRITICAL)
     with _progress(plan, quiet=quiet) as observer:
         return anyio.run(engine.run, plan, catalogue, network, settings, observer)
 

@@ -105,7 +105,7 @@ class App:
 
 def _door(service: Service, rules: Rules, limits: Iterable[limiters.Limit]) -> Door:
     built = tuple(limiter for limit in limits if (limiter := limiters.build(limit)) is not None)
-    backend = Backend(name=f"lab {service.name}", tools=service.tools, event_stream=service.event_stream)
+    backend = Backend(name=f"lab {service.name}", tools=service.tools)
     return Door(service=service, backend=backend, limiters=built, rules=rules)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -31,6 +33,9 @@ from mcpdoctor.lab.services import Service
 
 IDLE_S = 60.0
 """A session that was silent for so long gives its place back."""
+
+PING_S = 15.0
+"""How often an open GET stream says so."""
 
 ANONYMOUS = "anonymous"
 _SESSION = "mcp-session-id"
@@ -63,6 +68,14 @@ class Session:
     counted_as: str
     held: list[Limiter]
     used: float
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """What a GET stream says for as long as the session lasts: that it is there, at times."""
+        while not self.ended.is_set():
+            yield b": ping\n\n"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.ended.wait(), PING_S)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,7 +142,11 @@ class Door:
                 await exchange.answer(session_lost(request))
                 return False
             session.used = now
-        await exchange.forward(self.backend.handle)
+            if request.method == "GET":
+                await exchange.answer(Answer(headers=(("content-type", "text/event-stream"),), body=session.stream))
+                session.used = self.rules.clock()
+                return False
+        await exchange.forward(self.backend.handle, as_events=self.service.event_stream)
         if known is not None:
             if request.method == "DELETE":
                 self._forget(known)
@@ -176,8 +193,10 @@ class Door:
 
     def _forget(self, session_id: str) -> None:
         session = self._sessions.pop(session_id, None)
-        for limiter in session.held if session else ():
-            limiter.release(session.counted_as if session else "")
+        if session is not None:
+            session.ended.set()
+            for limiter in session.held:
+                limiter.release(session.counted_as)
 
     def _noise(self, request: Request) -> Answer | None:
         if request.method != "POST" or self.rules.chance.random() >= self.rules.noise:
@@ -198,7 +217,7 @@ class Door:
                     {"message": "Not Found"}, status=404, headers=(("x-cache", "Error from cloudfront"), *request_id())
                 )
             case "regional" if request.method == "GET":
-                return None
+                return None if request.header(_SESSION) else method_not_allowed()
             case _:
                 return method_not_allowed()
 

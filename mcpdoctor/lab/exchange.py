@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
+from http import HTTPStatus
 from time import time
 
 from mcpdoctor.lab.messages import Answer, Drop, Headers, Reaction, Request, Silence
@@ -133,14 +134,21 @@ class Exchange:
                 await self.send({"type": "http.response.start", "status": reaction.status, "headers": headers})
                 await self._stream(reaction.body)
 
-    async def forward(self, handle: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        """Let an ASGI application answer; it gets the body again."""
+    async def forward(
+        self, handle: Callable[[Scope, Receive, Send], Awaitable[None]], *, as_events: bool = False
+    ) -> None:
+        """Let an ASGI application answer; it gets the body again.
+
+        Args:
+            handle: The application.
+            as_events: Whether to wrap its JSON answer in a server-sent event.
+        """
         again = iter([{"type": "http.request", "body": self.request.body, "more_body": False}])
 
         async def receive() -> Message:
             return next(again, None) or await self._receive()
 
-        await handle(self._scope, receive, self.send)
+        await handle(self._scope, receive, _wrapped_in_events(self.send) if as_events else self.send)
 
     async def send(self, message: Message) -> None:
         """Pass one ASGI message to the client; the first after the latency, with date and id."""
@@ -177,6 +185,25 @@ class Exchange:
     async def _gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def _wrapped_in_events(send: Send) -> Send:
+    held: list[Message] = []
+
+    async def wrapping(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            held.append(message)
+            return
+        start, body = held.pop(), message.get("body", b"")
+        headers = dict(start["headers"])
+        if start["status"] == HTTPStatus.OK and headers.get(b"content-type") == b"application/json" and body:
+            body = b"event: message\r\ndata: " + body + b"\r\n\r\n"
+            headers |= {b"content-type": b"text/event-stream", b"cache-control": b"no-cache, no-transform"}
+            headers[b"content-length"] = str(len(body)).encode()
+        await send({**start, "headers": list(headers.items())})
+        await send({"type": "http.response.body", "body": body})
+
+    return wrapping
 
 
 def _text(raw: bytes) -> str:

@@ -33,16 +33,17 @@ def preload() -> None:
 class Backend:
     """One MCP server with sessions; started by the first request.
 
+    It answers in plain JSON. Where the lab is to answer with server-sent events it wraps the answer itself: the event
+    streams of `mcp` 1.26 leave memory streams unclosed, which is a ResourceWarning in the program the lab runs in.
+
     Args:
         name: The name it gives itself in `initialize`.
         tools: What it serves.
-        event_stream: Whether it answers with server-sent events instead of plain JSON.
     """
 
-    def __init__(self, *, name: str, tools: tuple[Tool, ...], event_stream: bool) -> None:
+    def __init__(self, *, name: str, tools: tuple[Tool, ...]) -> None:
         self._name = name
         self._tools = tools
-        self._event_stream = event_stream
         self._handle: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
@@ -82,9 +83,7 @@ class Backend:
             await asyncio.to_thread(preload)
             from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-            manager = StreamableHTTPSessionManager(
-                _server(self._name, self._tools), json_response=not self._event_stream
-            )
+            manager = StreamableHTTPSessionManager(_server(self._name, self._tools), json_response=True)
             async with manager.run():
                 self._handle = manager.handle_request
                 self._up.set()

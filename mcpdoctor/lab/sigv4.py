@@ -246,7 +246,7 @@ def canonical_path(path: str) -> str:
     """
     parts: list[str] = []
     last = ""
-    for last in path.split("/"):
+    for last in path.split("/"):  # `last` is needed after the loop
         if last == "..":
             if parts:
                 parts.pop()
