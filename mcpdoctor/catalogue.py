@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -354,7 +354,7 @@ def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint]) -> No
 
 def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
     """Make a `cls` from a TOML table; its annotations are the schema."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     known = {one.name.rstrip("_"): one for one in dataclasses.fields(cls)}
     for key in table:
         if key not in known:
@@ -368,6 +368,9 @@ def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
         elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
             raise Unusable(f"{where}: {key} is missing.")
     return cls(**values)
+
+
+_hints = cache(typing.get_type_hints)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

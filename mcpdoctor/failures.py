@@ -216,8 +216,8 @@ def _text(exc: BaseException) -> str:
 def _errno(exc: BaseException, text: str) -> str | None:
     """Give the symbolic name of the error number, from the attribute or else from the text."""
     if isinstance(exc, ssl.SSLError):
-        # Its errno counts in OpenSSL's own numbers.
-        return exc.reason or _errno_in(text)
+        # Its errno counts in OpenSSL's own numbers; the reason is there only where OpenSSL itself raised.
+        return getattr(exc, "reason", None) or _errno_in(text)
     number = exc.errno if isinstance(exc, OSError) else None
     if not isinstance(number, int):
         return _errno_in(text)

@@ -46,6 +46,7 @@ _SESSION_ID_SHOWN = 8
 
 _SHORTEST_SECRET = 8
 _LONGEST_ENCODING = 20
+_PIECES = re.compile(r"\\+|[^\\]")
 _URL_SAFE = str.maketrans("+/", "-_")
 
 # The longest piece of a secret that no pattern below recognises once its end is cut off.
@@ -73,7 +74,9 @@ _UNENCODABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 _QUOTE = r"\\{0,4}[\"']"
 _SEPARATOR = rf"(?:{_QUOTE}|%22)?(?:[ \t]*+(?:=>|[:=]|%3[AD])|>)"
-_SPACE = rf"(?:\s*+\[?\s*+b?(?={_QUOTE})|[ \t]*+)"
+_SPACE = rf"(?:\s*+\[?\s*+(?={_QUOTE})|[ \t]*+)"
+# Bytes of Python, only behind a name in quotes: in `"Signature=b"` the b is the secret.
+_BYTES = r"(?:\s*+\[?\s*+b(?=[\"']))"
 _QUOTED = (
     r"(?:\\{1,4}\"(?:[^\"\\\n]|\\{3}\"|\\[^\"\n])++(?:\\{1,4}\")?"  # JSON within JSON
     r"|\"(?:[^\"\\\n]|\\.)++\"?"
@@ -86,7 +89,8 @@ _WORD = rf"{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&,;\"'<>]|[,;](?=[^\s\"']))++"
 
 def _named(names: str, value: str) -> re.Pattern[str]:
     """Build the pattern of `name: value`, `name=value`, `"name": "value"`, `<name>value` and `(b"name", b"value")`."""
-    head = rf"(?:(?:{names}){_SEPARATOR}|\(\s*+b?[\"'](?:x-amz-|x-|proxy-)?(?:{names})[\"']\s*+,){_SPACE}"
+    quoted = rf"(?:(?:{names})[\"']\s*+:|\(\s*+b?[\"'](?:x-amz-|x-|proxy-)?(?:{names})[\"']\s*+,)"
+    head = rf"(?:{quoted}(?:{_BYTES}|{_SPACE})|(?:{names}){_SEPARATOR}{_SPACE})"
     return re.compile(rf"(?P<head>{head})(?P<value>{_QUOTED}|{value})", re.IGNORECASE)
 
 
@@ -163,9 +167,7 @@ def clean(text: str, *, limit: int = 2000, secrets: Collection[str] = ()) -> str
     # Cleaned before: what is left out was counted then.
     counted = _MORE.search(text, max(0, len(text) - 40))
     if counted and counted.start() <= limit:
-        body = _mask(_printable(text[: counted.start()]), literals)
-        if len(body) <= limit:
-            return body + counted[0]
+        return _settle(_printable(text[: counted.start()]), limit, literals) + counted[0]
     guard = max([_GUARD, *(longest for _, longest in literals)])
     head = text[: 4 * limit + guard]
     left = len(text) - len(head)
@@ -179,10 +181,7 @@ def clean(text: str, *, limit: int = 2000, secrets: Collection[str] = ()) -> str
         return masked
     body = _cut(masked, limit)
     left += len(masked) - len(body)
-    # A cut can leave a piece that reads differently, such as the name of a scheme without what it introduced.
-    for _ in range(3):
-        body = _cut(_mask(body, literals), limit)
-    return f"{body}… ({left} more characters)"
+    return f"{_settle(body, limit, literals)}… ({left} more characters)"
 
 
 def clean_headers(headers: Iterable[tuple[str, str]], *, secrets: Collection[str] = ()) -> dict[str, str]:
@@ -268,6 +267,13 @@ def _cut(text: str, limit: int) -> str:
     return text[: mask if 0 <= mask < limit else limit]
 
 
+def _settle(text: str, limit: int, literals: Iterable[_Literal]) -> str:
+    """Mask and cut until nothing changes: a cut can leave the name of a scheme without what it introduced."""
+    for _ in range(3):
+        text = _cut(_mask(text, literals), limit)
+    return text
+
+
 def _literals(secrets: Collection[str]) -> list[_Literal]:
     """Choose the usable secrets, longest first, so that one that begins with another is masked whole."""
     texts = {_printable(secret).strip() for secret in secrets}
@@ -285,7 +291,7 @@ def _literal(secret: str) -> _Literal:
         coded = base64.b64encode(b"\0" * before + raw).decode()
         own = coded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
         forms += [own, own.translate(_URL_SAFE)]
-    pattern = "|".join("".join(map(_encodings, form)) for form in dict.fromkeys(forms))
+    pattern = "|".join("".join(map(_encodings, _PIECES.findall(form))) for form in dict.fromkeys(forms))
     longest = max(sum(1 if _plain(char) else _LONGEST_ENCODING for char in form) for form in forms)
     return re.compile(pattern), longest
 
@@ -294,13 +300,12 @@ def _plain(char: str) -> bool:
     return char.isascii() and char.isalnum()
 
 
-def _encodings(char: str) -> str:
-    """Build the pattern of one character of a secret, as a URL, JSON or HTML may write it."""
+def _encodings(piece: str) -> str:
+    """Build the pattern of one character of a secret, or a run of backslashes, as a URL, JSON or HTML may write it."""
+    char, count = piece[0], len(piece)
     if _plain(char):
         return char
     forms = [
-        # Few, because what can be split in many ways among neighbours takes long to refuse.
-        r"\\{1,2}" if char == "\\" else r"\\{0,3}" + re.escape(char),
         "".join(f"%(?:25)*{byte:02x}" for byte in char.encode()),
         "".join(rf"\\{{1,4}}u{unit}" for unit in re.findall("....", char.encode("utf-16-be").hex())),
         f"&#(?:{ord(char)}|x0*{ord(char):x});",
@@ -308,4 +313,6 @@ def _encodings(char: str) -> str:
     ]
     if char == " ":
         forms.append(r"\+")
-    return f"(?i:{'|'.join(forms)})"
+    # Backslashes double with every level of JSON. A run is counted whole: split among neighbours it is slow to refuse.
+    plain = rf"\\{{{count},{4 * count}}}" if char == "\\" else r"\\{0,3}" + re.escape(char)
+    return f"(?i:{plain}|(?:{'|'.join(forms)}){{{count}}})"

@@ -22,7 +22,7 @@ from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamable_http_client
 
 import mcpdoctor.lab as package
-from mcpdoctor.lab import FAULTS, Lab, Options, app, doors
+from mcpdoctor.lab import FAULTS, Lab, Options, app, certificates, doors, servers
 from mcpdoctor.lab.faults import HOSTILE
 from mcpdoctor.lab.services import SERVICES
 
@@ -214,6 +214,35 @@ def test_it_prints_nothing_even_when_clients_misbehave(capfd):
                     rude.recv(1000)
         post(lab, path_of(lab, "eks-mcp/us-east-1"), INITIALIZE, lab.env, service="eks-mcp")
     assert capfd.readouterr() == ("", "")
+
+
+def test_when_it_cannot_start_it_says_why_and_leaves_nothing_behind(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no certificates today")
+
+    monkeypatch.setattr(certificates, "context", fail)
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="no certificates today"):
+        Lab().__enter__()
+    assert set(threading.enumerate()) == before
+
+
+def test_when_a_server_cannot_start_the_lab_goes_on(monkeypatch):
+    def fail():
+        raise ImportError("no mcp today")
+
+    monkeypatch.setattr(servers, "preload", fail)
+    with Lab() as lab:
+        assert [post(lab, path_of(lab, "knowledge"), INITIALIZE).status_code for _ in range(2)] == [500, 500]
+        assert post(lab, f"{lab.http}/fault/http/json/mcp", INITIALIZE).status_code == 200
+
+
+def test_a_client_that_leaves_before_its_request_is_whole_is_not_logged(lab):
+    before = len(lab.requests)
+    with socket.create_connection(("127.0.0.1", int(lab.http.rsplit(":", 1)[1]))) as hasty:
+        hasty.sendall(b"POST /knowledge/mcp HTTP/1.1\r\nhost: lab.test\r\ncontent-length: 100\r\n\r\n{")
+    assert post(lab, path_of(lab, "knowledge"), INITIALIZE).status_code == 200
+    assert len(lab.requests) == before + 1
 
 
 # Servers
@@ -468,6 +497,7 @@ def test_aws_mcp_holds_seven_sessions_of_each_caller():
         assert "retry-after" not in refused.headers
         assert post(lab, url, LIST, lab.env, session=sessions[0]).status_code == 200
         assert statuses(lab, url, lab.identities["session"], times=1) == [200]
+        assert statuses(lab, url, times=9) == [200] * 9
         assert post(lab, lab.endpoints["aws-mcp/us-west-2"], INITIALIZE, lab.env, region="us-west-2").status_code == 200
         assert close(lab, url, sessions[0], lab.env).status_code == 200
         assert statuses(lab, url, lab.env, times=2) == [200, 429]
@@ -515,11 +545,24 @@ async def together(lab, url, times):
 
 
 def test_knowledge_answers_four_requests_at_a_time():
-    with Lab(Options(latency_s=0.3)) as lab:
+    # That two are refused shows that six were there at once: latency blocks nobody.
+    with Lab(Options(latency_s=0.5)) as lab:
         url = path_of(lab, "knowledge")
         assert anyio.run(together, lab, url, 4) == [200] * 4
         assert anyio.run(together, lab, url, 6) == [200] * 4 + [429] * 2
         assert anyio.run(together, lab, url, 4) == [200] * 4
+
+
+@pytest.mark.parametrize("limit", ["in-flight:1", "sessions:1"])
+def test_a_client_that_does_one_thing_after_another_is_never_refused(limit):
+    with Lab(Options(limits=(limit,))) as lab, client(lab) as http:
+        url = path_of(lab, US)
+        for _ in range(50):
+            opening = http.post(url, json=INITIALIZE)
+            of_session = {"mcp-session-id": opening.headers.get("mcp-session-id", "")}
+            listing = http.post(url, json=LIST, headers=of_session)
+            closing = http.delete(url, headers=of_session)
+            assert (opening.status_code, listing.status_code, closing.status_code) == (200, 200, 200)
 
 
 @pytest.mark.parametrize("limit", ["rate:1/s,burst:3", "window:3/1000s", "sliding:3/1000s"])
@@ -545,19 +588,33 @@ def test_an_open_stream_takes_no_place_in_flight():
         of_session = {"mcp-session-id": session}
         with client(lab, lab.env, **scope) as http, http.stream("GET", url, headers=of_session) as stream:
             assert stream.status_code == 200
+            assert next(stream.iter_raw()) == b": ping\n\n"
             assert post(lab, url, LIST, lab.env, session=session, **scope).status_code == 200
             assert close(lab, url, session, lab.env, **scope).status_code == 200
+        with client(lab, lab.env, **scope) as http:
+            assert http.get(url).status_code == 405
 
 
-def test_latency_delays_every_answer_and_blocks_nobody():
+def test_a_session_with_an_open_stream_is_not_given_up_and_its_end_ends_the_stream(monkeypatch):
+    monkeypatch.setattr(doors, "IDLE_S", 0.05)
+    monkeypatch.setattr(app, "SWEEP_S", 0.01)
+    with Lab() as lab:
+        url, scope = path_of(lab, "eks-mcp/us-east-1"), {"service": "eks-mcp"}
+        session = opened(lab, url, lab.env, **scope)
+        of_session = {"mcp-session-id": session}
+        with client(lab, lab.env, **scope) as http, http.stream("GET", url, headers=of_session) as stream:
+            pieces = stream.iter_raw()
+            next(pieces)
+            time.sleep(0.2)  # four times what would be too long without the stream
+            assert close(lab, url, session, lab.env, **scope).status_code == 200
+            assert list(pieces) == []
+
+
+def test_latency_delays_every_answer():
     with Lab(Options(latency_s=0.2, limits=("none",))) as lab:
         begun = time.perf_counter()
         assert post(lab, f"{lab.http}/fault/http/json/mcp", INITIALIZE).status_code == 200
         assert time.perf_counter() - begun >= 0.2
-        post(lab, path_of(lab, US), INITIALIZE)
-        begun = time.perf_counter()
-        assert anyio.run(together, lab, path_of(lab, US), 8) == [200] * 8
-        assert time.perf_counter() - begun < 8 * 0.2
 
 
 def test_noise_is_random_and_repeatable():

@@ -112,7 +112,7 @@ class Lab:
         app = App(rules=rules, limits=self._limits, latency_s=self.options.latency_s)
         app.requests = self.requests
         names = (*(service.host for service in SERVICES), *_NAMES)
-        self._hosting = Hosting(
+        hosting = Hosting(
             app=app,
             names=names,
             port=self.options.port,
@@ -120,7 +120,8 @@ class Lab:
             hello=lambda name: self.tls_handshakes.update([name]),
             accepted=lambda port: self.tcp_accepts.update([port]),
         )
-        self._hosting.start()
+        hosting.start()
+        self._hosting = hosting
         return self
 
     def __exit__(

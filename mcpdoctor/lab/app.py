@@ -37,6 +37,8 @@ class App:
         self._by_prefix: dict[str, Door] = {}
         for service in SERVICES:
             door = _door(service, rules, chosen or (limiters.parse_limit(service.limit),))
+            # "Unauthenticated callers have lower limits" says AWS, but not which: by default the lab has none for them.
+            door.spares_anonymous = not chosen and service.signing is not None
             self._by_host[service.host] = service, door
             self._by_prefix[service.prefix] = door
         quiet = Rules(closed=False, by_address=False, noise=0.0, chance=Random(0), clock=rules.clock)  # noqa: S311 - not a secret

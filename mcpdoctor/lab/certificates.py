@@ -37,13 +37,10 @@ def context(ca: trustme.CA, names: Iterable[str], *, hello: Callable[[str], None
         A server context that answers each name with its certificate: good ones for `names`; for the three names above
         one of another authority, one that ran out a day ago, and one for another name.
     """
-    now = datetime.now(UTC)
     good = _context(ca.issue_cert(*names, "127.0.0.1", "localhost"))
     special = {
         UNTRUSTED: _context(authority().issue_cert(UNTRUSTED)),
-        EXPIRED: _context(
-            ca.issue_cert(EXPIRED, not_before=now - timedelta(days=91), not_after=now - timedelta(days=1))
-        ),
+        EXPIRED: _context(ca.issue_cert(EXPIRED, not_after=datetime.now(UTC) - timedelta(days=1))),
         WRONG_NAME: _context(ca.issue_cert("another-name.lab.test")),
     }
 

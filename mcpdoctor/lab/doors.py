@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from random import Random
 
 from mcpdoctor.lab import accounts, sigv4
@@ -62,13 +63,18 @@ class Rules:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """An open MCP session: its caller, the limiters it holds a place in, and when it was last used."""
+    """An open MCP session: its caller, the limiters it holds a place in, when it was last used, its open streams."""
 
     caller: str
     counted_as: str
     held: list[Limiter]
     used: float
+    streams: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def idle(self, now: float) -> bool:
+        """Whether it was silent for so long that it is given up; an open stream is not silence."""
+        return not self.streams and now - self.used > IDLE_S
 
     async def stream(self) -> AsyncIterator[bytes]:
         """What a GET stream says for as long as the session lasts: that it is there, at times."""
@@ -87,6 +93,7 @@ class Door:
         backend: The MCP server behind it.
         limiters: What each request has to pass.
         rules: What the options say.
+        spares_anonymous: Whether the limiters are for signed callers only.
         keys: The keys it knows.
     """
 
@@ -94,6 +101,7 @@ class Door:
     backend: Backend
     limiters: tuple[Limiter, ...]
     rules: Rules
+    spares_anonymous: bool = False
     keys: Mapping[str, sigv4.Key] = field(default_factory=lambda: accounts.KEYS)
     _sessions: dict[str, Session] = field(default_factory=dict)
 
@@ -112,17 +120,24 @@ class Door:
             await exchange.answer(answer)
             return
         counted_as = request.client if self.rules.by_address else f"{who} {request.client if who == ANONYMOUS else ''}"
-        held = self._admit(request, counted_as)
+        held = self._admit(request, who, counted_as)
         if held is None:
             await exchange.answer(too_many(request))
             return
-        sessions = [limiter for limiter in held if limiter.holds == "session"]
+
+        def settle() -> None:
+            finished, held[:] = list(held), []
+            opened = self._settle(exchange, who, counted_as, [one for one in finished if one.holds == "session"])
+            for limiter in finished:
+                if limiter.holds == "request" or not opened:
+                    limiter.release(counted_as)
+
+        # Before the last byte goes out: a client that has read its answer finds its session known, its place free.
+        exchange.at_end(settle)
         try:
-            if await self._pass_on(exchange, who, counted_as, sessions):
-                sessions = []  # the new session holds them now
+            await self._pass_on(exchange, who)
         finally:
-            for limiter in (*sessions, *(limiter for limiter in held if limiter.holds == "request")):
-                limiter.release(counted_as)
+            exchange.end()
 
     async def stop(self) -> None:
         """End the server and its sessions."""
@@ -130,23 +145,33 @@ class Door:
             await self._end(session_id)
         await self.backend.stop()
 
-    async def _pass_on(self, exchange: Exchange, who: str, counted_as: str, held: list[Limiter]) -> bool:
-        """Let the server answer; True when that opened a session, which then holds `held`."""
+    async def _pass_on(self, exchange: Exchange, who: str) -> None:
+        """Let the server answer, if the session is the caller's."""
         request, now = exchange.request, self.rules.clock()
         known = request.header(_SESSION)
         if known is not None:
             session = self._sessions.get(known)
-            if session is None or session.caller != who or now - session.used > IDLE_S:
+            if session is None or session.caller != who or session.idle(now):
                 # AWS binds a session to the caller's ARN with the role session name (reported: aws/mcp-proxy-for-aws
                 # issues 117 and 299) and answers another caller as if the session did not exist.
                 await exchange.answer(session_lost(request))
-                return False
+                return
             session.used = now
             if request.method == "GET":
-                await exchange.answer(Answer(headers=(("content-type", "text/event-stream"),), body=session.stream))
-                session.used = self.rules.clock()
-                return False
+                session.streams += 1
+                try:
+                    await exchange.answer(Answer(headers=(("content-type", "text/event-stream"),), body=session.stream))
+                finally:
+                    session.streams -= 1
+                    session.used = self.rules.clock()
+                return
         await exchange.forward(self.backend.handle, as_events=self.service.event_stream)
+
+    def _settle(self, exchange: Exchange, who: str, counted_as: str, held: list[Limiter]) -> bool:
+        """Take note of what an answer did to sessions; True when it opened one, which then holds `held`."""
+        request, known = exchange.request, exchange.request.header(_SESSION)
+        if exchange.status != HTTPStatus.OK:
+            return False
         if known is not None:
             if request.method == "DELETE":
                 self._forget(known)
@@ -154,18 +179,20 @@ class Door:
                 self._sessions[known].used = self.rules.clock()
             return False
         opened = exchange.sent_header(_SESSION)
-        if request.rpc_method != "initialize" or opened is None or exchange.status != 200:
+        if request.rpc_method != "initialize" or opened is None:
             return False
-        self._sessions[opened] = Session(caller=who, counted_as=counted_as, held=list(held), used=self.rules.clock())
+        self._sessions[opened] = Session(caller=who, counted_as=counted_as, held=held, used=self.rules.clock())
         return True
 
-    def _admit(self, request: Request, counted_as: str) -> list[Limiter] | None:
+    def _admit(self, request: Request, who: str, counted_as: str) -> list[Limiter] | None:
         """The limiters that took the request in, or None when one refused it.
 
         Rates count every request, but nobody is kept from closing a session. Only POST counts as being in flight: a GET
         stream stays open as long as its session and would hold a place without asking anything.
         """
         now, held = self.rules.clock(), list[Limiter]()
+        if self.spares_anonymous and who == ANONYMOUS:
+            return held
         opening = request.method == "POST" and request.rpc_method == "initialize"
         wanted = (
             {"nothing"} | ({"request"} if request.method == "POST" else set()) | ({"session"} if opening else set())
@@ -184,7 +211,7 @@ class Door:
     async def sweep(self) -> None:
         """End sessions that were silent for too long, so that their places come free."""
         now = self.rules.clock()
-        for session_id in [name for name, session in self._sessions.items() if now - session.used > IDLE_S]:
+        for session_id in [name for name, session in self._sessions.items() if session.idle(now)]:
             await self._end(session_id)
 
     async def _end(self, session_id: str) -> None:

@@ -71,6 +71,7 @@ class Exchange:
         self._latency_s = latency_s
         self._added: Headers = ()
         self._sent: Headers = ()
+        self._at_end: Callable[[], None] | None = None
 
     @classmethod
     async def read(cls, scope: Scope, receive: Receive, send: Send, *, latency_s: float) -> Exchange | None:
@@ -115,6 +116,16 @@ class Exchange:
     def sent_header(self, name: str) -> str | None:
         """A header that was sent, by its lower-case name."""
         return next((value for key, value in self._sent if key == name), None)
+
+    def at_end(self, settle: Callable[[], None]) -> None:
+        """Have something done once, just before the last byte of the answer, or when there is none, at `end`."""
+        self._at_end = settle
+
+    def end(self) -> None:
+        """Do what `at_end` was given, unless it was done."""
+        settle, self._at_end = self._at_end, None
+        if settle is not None:
+            settle()
 
     async def answer(self, reaction: Reaction) -> None:
         """Send an answer, or do what stands in its place."""
@@ -164,6 +175,8 @@ class Exchange:
             self.seen.status = int(message["status"])
             self._sent = tuple((_text(name), _text(value)) for name, value in headers)
             message = {**message, "headers": headers}
+        elif not message.get("more_body", False):
+            self.end()
         await self._send(message)
 
     async def _stream(self, pieces: Callable[[], AsyncIterator[bytes]]) -> None:

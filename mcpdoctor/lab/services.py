@@ -68,7 +68,8 @@ class Service:
         signing: The SigV4 service name; None when it takes no signature.
         region: The region signatures must be scoped to.
         public: Names of the tools that need no signature.
-        limit: The limit it has unless the options say otherwise, and whom it binds.
+        limit: The limit it has unless the options say otherwise; it binds callers with a signature, or, where none is
+            needed, everybody.
         event_stream: Whether it answers with server-sent events (as newer servers do) or with plain JSON.
     """
 

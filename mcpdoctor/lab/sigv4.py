@@ -126,14 +126,14 @@ def verify(
     found = parse(authorization, has_date=_date_header(headers) is not None)
     if isinstance(found, Refusal):
         return found
-    key = keys.get(found.access_key_id)
-    if refusal := _check_key(key, token=header(headers, "x-amz-security-token")):
-        return refusal
+    key = _known(keys.get(found.access_key_id), token=header(headers, "x-amz-security-token"))
+    if isinstance(key, Refusal):
+        return key
     if refusal := _check_scope(found, service=service, region=region):
         return refusal
-    stamp = _stamp(headers)
-    if refusal := _check_date(found, stamp=stamp, now=now):
-        return refusal
+    stamp = _timely(found, stamp=_stamp(headers), now=now)
+    if isinstance(stamp, Refusal):
+        return stamp
     request = canonical_request(
         method=method,
         path=path,
@@ -142,8 +142,6 @@ def verify(
         signed_headers=found.signed_headers,
         payload_hash=_payload_hash(headers, found.signed_headers, body),
     )
-    if key is None or stamp is None:  # both were refused above; said again for the type checker
-        return _invalid("The request could not be verified.")
     expected = signature_of(request, secret=key.secret, stamp=stamp.strftime(_BASIC_ISO), scope=found.scope)
     if not hmac.compare_digest(expected, found.signature) or not _body_is_what_it_says(headers, body):
         return mismatch()
@@ -302,7 +300,7 @@ def header(headers: Iterable[tuple[str, str]], name: str) -> str | None:
     return next((value for key, value in headers if key.lower() == name), None)
 
 
-def _check_key(key: Key | None, *, token: str | None) -> Refusal | None:
+def _known(key: Key | None, *, token: str | None) -> Key | Refusal:
     if key is None or token != key.token:
         return Refusal(
             error_type="UnrecognizedClientException",
@@ -312,7 +310,7 @@ def _check_key(key: Key | None, *, token: str | None) -> Refusal | None:
         return Refusal(
             error_type="ExpiredTokenException", message="The security token included in the request is expired"
         )
-    return None
+    return key
 
 
 def _check_scope(found: Signature, *, service: str, region: str) -> Refusal | None:
@@ -327,7 +325,7 @@ def _check_scope(found: Signature, *, service: str, region: str) -> Refusal | No
     return _invalid(wrong) if wrong else None
 
 
-def _check_date(found: Signature, *, stamp: datetime | None, now: datetime) -> Refusal | None:
+def _timely(found: Signature, *, stamp: datetime | None, now: datetime) -> datetime | Refusal:
     if stamp is None:
         return _incomplete("Date must be in ISO-8601 'basic format'. ", "")
     moment = stamp.strftime(_BASIC_ISO)
@@ -343,7 +341,7 @@ def _check_date(found: Signature, *, stamp: datetime | None, now: datetime) -> R
     if stamp > now + TOLERANCE:
         limit = (now + TOLERANCE).strftime(_BASIC_ISO)
         return _invalid(f"Signature not yet current: {moment} is still later than {limit} ({clock} + {minutes} min.)")
-    return None
+    return stamp
 
 
 def _date_header(headers: Sequence[tuple[str, str]]) -> str | None:

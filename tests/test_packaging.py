@@ -1,0 +1,137 @@
+"""The catalogue is found, every file of it is read, and every entry is of the form that makes it usable."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mcpdoctor
+from mcpdoctor import catalogue as module
+from mcpdoctor.catalogue import CHECK_FILES, EVERY_OTHER, MARKER, Catalogue, Check, load, locate, read_toml
+from mcpdoctor.model import Severity, Stage, Unusable, Verdict
+
+# Read by `mcpdoctor.clients`, and by people and their editors.
+READ_BY_OTHERS = {"clients.toml", "README.md", "schema.json"}
+
+STAGES = {stage.value for stage in Stage}
+
+
+def named(check: Check) -> Iterator[str]:
+    """Names in braces of text and remedy."""
+    for text in (check.text, check.remedy):
+        yield from (name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+
+
+def problems(check: Check) -> list[str]:
+    """What is wrong with a check."""
+    stages = {stage.value for stage in check.stage}
+    wanted = {
+        "slug is lower-case words joined by hyphens": re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", check.slug),
+        "title is a phrase without a full stop": check.title and check.title[-1] not in ".!",
+        "text is a sentence": check.text.endswith((".", "}", "}.")),
+        "remedy is a sentence": check.remedy.endswith((".", "}")),
+        "since is a version": re.fullmatch(r"\d+\.\d+\.\d+", check.since),
+        "stages are named, each once": stages and len(stages) == len(check.stage),
+        "on is a verdict that shows something": check.on in (Verdict.FAILED, Verdict.PASSED),
+        "what is wrong with a stage that passed is no error": not (
+            check.on is Verdict.PASSED and check.severity is Severity.ERROR
+        ),
+        "it has a condition": check.when,
+        "it is not silent because of itself": check.slug not in check.after,
+        "references are https": all(re.fullmatch(r"https://\S+", one) for one in check.refer),
+        "statuses are those of HTTP": all(100 <= one < 600 for rule in check.when for one in rule.status),
+        "header names are in lower case": all(name == name.lower() for rule in check.when for name in rule.header),
+        "error types are bare": all(re.fullmatch(r"\w+", one) for rule in check.when for one in rule.error_type),
+        "failures are names": all(re.fullmatch(r"[\w.]+", one) for rule in check.when for one in rule.failure),
+        "fact rules ask something": all(
+            (rule.is_, rule.above, rule.below) != (None, None, None)
+            for condition in check.when
+            for rule in condition.fact.values()
+        ),
+        "names in braces are plain": all(re.fullmatch(r"[a-z_0-9]+", name) for name in named(check)),
+        "only the last resort yields to every other and asks nothing": (
+            (EVERY_OTHER in check.after) == (check.slug == "unexplained")
+        ),
+    }
+    return [what for what, holds in wanted.items() if not holds]
+
+
+def test_the_catalogue_is_found_by_its_marker() -> None:
+    directory = locate()
+    assert (directory / MARKER).is_file()
+    package = Path(mcpdoctor.__file__).parent
+    assert directory in (package / "checks", package.parent / "checks")
+
+
+def test_a_catalogue_inside_the_package_goes_before_one_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "files", lambda _: tmp_path / "mcpdoctor")
+    inside, beside = tmp_path / "mcpdoctor" / "checks", tmp_path / "checks"
+    for directory in (inside, beside):
+        directory.mkdir(parents=True)
+    with pytest.raises(Unusable, match="install mcpdoctor again"):
+        locate()  # directories of that name are not believed without the marker
+    (beside / MARKER).touch()
+    assert locate() == beside
+    (inside / MARKER).touch()
+    assert locate() == inside
+
+
+def test_no_file_of_the_catalogue_is_left_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[str] = set()
+
+    def reading(path: Path) -> dict[str, Any]:
+        read.add(path.relative_to(locate()).as_posix())
+        return read_toml(path)
+
+    monkeypatch.setattr(module, "read_toml", reading)
+    load()
+    present = {path.relative_to(locate()).as_posix() for path in locate().rglob("*") if path.is_file()}
+    assert present - read - READ_BY_OTHERS == set()
+    assert {MARKER, "suites/aws-mcp.toml", "suites/aws-knowledge.toml", "suites/preflight.toml"} <= read
+
+
+def test_every_file_of_checks_holds_some() -> None:
+    for path in locate().glob("*.toml"):
+        if path.stem in CHECK_FILES:
+            assert read_toml(path), path.name
+
+
+def test_no_check_is_written_twice() -> None:
+    written = [slug for stem in CHECK_FILES for slug in _tables(locate() / f"{stem}.toml")]
+    assert sorted(set(written)) == sorted(written)
+
+
+def _tables(path: Path) -> list[str]:
+    return list(read_toml(path)) if path.exists() else []
+
+
+@pytest.mark.parametrize("check", [pytest.param(one, id=one.slug) for one in load().checks.values()])
+def test_a_check_is_of_the_required_form(check: Check) -> None:
+    assert problems(check) == []
+
+
+def test_only_the_last_resort_asks_for_nothing(catalogue: Catalogue) -> None:
+    empty = {check.slug for check in catalogue.checks.values() if module.Condition() in check.when}
+    assert empty == {"unexplained"}
+
+
+@pytest.mark.parametrize("check", [pytest.param(one, id=one.slug) for one in load().checks.values()])
+def test_a_check_names_the_fault_that_provokes_it(check: Check) -> None:
+    stage, _, name = check.lab.partition("/")
+    assert stage in STAGES | {"healthy", "config", "ceiling"}
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+
+
+def test_no_check_waits_for_itself_in_a_circle(catalogue: Catalogue) -> None:
+    left = {check.slug: set(check.after) for check in catalogue.checks.values()}
+    while free := [slug for slug, others in left.items() if not others & set(left)]:
+        for slug in free:
+            del left[slug]
+    assert left == {}
