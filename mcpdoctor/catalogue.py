@@ -370,7 +370,9 @@ def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
     return cls(**values)
 
 
-_hints = cache(typing.get_type_hints)
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

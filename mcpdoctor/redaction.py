@@ -82,9 +82,27 @@ _QUOTED = (
     r"|\"(?:[^\"\\\n]|\\.)++\"?"
     r"|\\{0,4}'(?:[^'\\\n]|\\.)++'?)"
 )
+
+_AWS_NAMES = (
+    r"x-amz-signature|signature(?:provided)?(?==|%3D|[\"'>])"
+    r"|(?:session|security)[-_ ]?token|secret[-_ ]?access[-_ ]?key|(?<!invalid)access[-_ ]?key(?:[-_ ]?id)?"
+)
+_GENERIC_NAMES = (
+    r"(?:access|refresh|auth|bearer)[-_]?token|(?:(?<![a-z])|(?<=%[0-9a-f]{2}))id[-_]?token"
+    r"|client[-_]?(?:secret|assertion)|code[-_]?verifier|passw(?:or)?d|passphrase"
+    r"|api[-_]?key|(?:secret|private)[-_]?key"
+)
+_COOKIE_NAMES = r"(?:set-)?cookie2?"
+_AUTHORIZATION_NAMES = r"authorization(?:[ _]header)?"
+
+# A name is not the value of the name before it: else masking it would leave its own value without a name.
+_NOT_A_NAME = (
+    rf"(?!(?:x-amz-|x-|proxy-|aws_?)?(?:{_AWS_NAMES}|{_GENERIC_NAMES}|{_COOKIE_NAMES}|{_AUTHORIZATION_NAMES}|x-amz-credential)"
+    rf"{_SEPARATOR})"
+)
 _NOT_A_STRUCTURE = rf"(?![{{\[]\s*+[\\\"'{{}}\[\]]|{_QUOTE})"
-_TOKEN = rf"{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&,;\"'<>\\])++"
-_WORD = rf"{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&,;\"'<>]|[,;](?=[^\s\"']))++"
+_TOKEN = rf"{_NOT_A_NAME}{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&,;\"'<>\\])++"
+_WORD = rf"{_NOT_A_NAME}{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&\"'<>,;]|[,;](?=[^\s\"']){_NOT_A_NAME})++"
 
 
 def _named(names: str, value: str) -> re.Pattern[str]:
@@ -94,19 +112,10 @@ def _named(names: str, value: str) -> re.Pattern[str]:
     return re.compile(rf"(?P<head>{head})(?P<value>{_QUOTED}|{value})", re.IGNORECASE)
 
 
-_AWS = _named(
-    r"x-amz-signature|signature(?:provided)?(?==|%3D|[\"'>])"
-    r"|(?:session|security)[-_ ]?token|secret[-_ ]?access[-_ ]?key|(?<!invalid)access[-_ ]?key(?:[-_ ]?id)?",
-    _TOKEN,
-)
-_GENERIC = _named(
-    r"(?:access|refresh|auth|bearer)[-_]?token|(?:(?<![a-z])|(?<=%[0-9a-f]{2}))id[-_]?token"
-    r"|client[-_]?(?:secret|assertion)|code[-_]?verifier|passw(?:or)?d|passphrase"
-    r"|api[-_]?key|(?:secret|private)[-_]?key",
-    _WORD,
-)
-_COOKIE = _named(r"(?:set-)?cookie2?", r"[^\n]++")
-_AUTHORIZATION = _named(r"authorization(?:[ _]header)?", r"Digest[ \t][^\n]++|[^\n\"'<>]++")
+_AWS = _named(_AWS_NAMES, _TOKEN)
+_GENERIC = _named(_GENERIC_NAMES, _WORD)
+_COOKIE = _named(_COOKIE_NAMES, r"[^\n]++")
+_AUTHORIZATION = _named(_AUTHORIZATION_NAMES, r"Digest[ \t][^\n]++|[^\n\"'<>]++")
 _QUERY = re.compile(
     r"(?P<head>(?:[?&]|&amp;|%3F|%26)(?:assertion|auth|code|key|samlresponse|secret|sig|token)(?:=|%3D))"
     r"(?P<value>(?:(?!%26)[^\s&\"'<>#])++)",
@@ -135,7 +144,8 @@ _CHALLENGE = (
     r"|nonce|algs|max_age|title)\s*+=)"
 )
 _FREE_SCHEME = re.compile(
-    rf"(?P<head>(?:Bearer|Basic|Negotiate|NTLM|DPoP)(?:[ \t]++|%20|\+)){_CHALLENGE}(?P<value>[\w.~+/=%-]++)",
+    rf"(?P<head>(?:Bearer|Basic|Negotiate|NTLM|DPoP)(?:[ \t]++|%20|\+)){_CHALLENGE}{_NOT_A_NAME}"
+    r"(?P<value>[\w.~+/=%-]++)",
     re.IGNORECASE,
 )
 # "Bearer token", "Basic authentication", "Basic HTTP": prose about a scheme.
@@ -217,16 +227,19 @@ def _printable(text: str) -> str:
 
 
 def _mask(text: str, literals: Iterable[_Literal]) -> str:
-    """Mask secrets. The order matters: what reads the name in front comes before what only knows a shape."""
+    """Mask secrets.
+
+    The order matters where the value of one pattern may be the name of the next: `api_key: Bearer abc`.
+    """
     for pattern, _ in literals:
         text = pattern.sub(MASK, text)
     text = _USER.sub(MASK, text)
-    text = _CREDENTIAL.sub(rf"\g<head>{MASK}", text)
-    text = _AUTHORIZATION.sub(_mask_authorization, text)
+    text = _FREE_SCHEME.sub(_mask_free_scheme, text)
     for pattern in (_AWS, _GENERIC, _COOKIE):
         text = pattern.sub(_mask_value, text)
-    text = _QUERY.sub(rf"\g<head>{MASK}", text)
-    text = _FREE_SCHEME.sub(_mask_free_scheme, text)
+    text = _AUTHORIZATION.sub(_mask_authorization, text)
+    for pattern in (_CREDENTIAL, _QUERY):
+        text = pattern.sub(rf"\g<head>{MASK}", text)
     text = _JWT.sub(lambda found: MASK if "." in found[0] else found[0], text)
     return _SHAPES.sub(MASK, text)
 

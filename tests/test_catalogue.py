@@ -290,7 +290,11 @@ def test_what_was_meant_is_suggested(catalogue: Catalogue, url: str, suggested: 
 
 @pytest.mark.parametrize(
     "url",
-    ["https://aws-mpc.us-east-1.api.aws/mcp", "https://aws-mcp.us-east-1.api.was/mcp", "https://aws-mcp.us-east1.api.aws"],
+    [
+        "https://aws-mpc.us-east-1.api.aws/mcp",
+        "https://aws-mcp.us-east-1.api.was/mcp",
+        "https://aws-mcp.us-east1.api.aws",
+    ],
 )
 def test_a_typing_error_in_the_host_leads_to_the_right_one_first(catalogue: Catalogue, url: str) -> None:
     assert catalogue.suggest(url)[0] == "https://aws-mcp.us-east-1.api.aws/mcp"

@@ -77,6 +77,11 @@ MASKED = {
         '"access_token":"[redacted]","refresh_token":"[redacted]","id_token":"[redacted]","token_type":"Bearer"'
     ),
     "{b'password': [b'abc'], b'x': b'y'}": "{b'password': [b'[redacted]'], b'x': b'y'}",
+    "api_key: Bearer abc1": "api_key: [redacted] [redacted]",
+    "password: session_token: abc": "password: session_token: [redacted]",
+    "api_key=a,password= b": "api_key=[redacted],password= [redacted]",
+    "x-api-key: Authorization: Custom a b": "x-api-key: Authorization: [redacted]",
+    "Bearer access_token= abc": "Bearer access_token= [redacted]",
     '"x-api-key: b", "x"': '"x-api-key: [redacted]", "x"',
     "{'access_token': ['abc']}": "{'access_token': ['[redacted]']}",
     "x-api-key: abc": "x-api-key: [redacted]",

@@ -153,6 +153,7 @@ class Lab:
         ports = {service.host: hosting.https_port for service in SERVICES} | dict.fromkeys(_NAMES, hosting.https_port)
         ports |= {"plain.lab.test": hosting.port, "refused.lab.test": hosting.refused_port}
         ports |= {"closed.lab.test": hosting.closed_port, "silent.lab.test": hosting.silent_port}
+        ports["alert.lab.test"] = hosting.alert_port
         return tuple(f"{host}:443:127.0.0.1:{port}" for host, port in ports.items())
 
     def describe(self) -> dict[str, Any]:

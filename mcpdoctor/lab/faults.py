@@ -43,6 +43,7 @@ OTHER_REGION = "eu-south-1"
 CLOCK_SHIFT_S = 15 * 60
 HUGE_BYTES = 2 * 1024**3
 HOST = "lab.test"
+AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
 
 Answering = Callable[[Request], Reaction | None]
 
@@ -68,6 +69,7 @@ class Fault:
             place: nothing is served, the fault is in `endpoint`.
         endpoint: The URL to use; the fault's path on `https://lab.test` by default.
         clock_shift_s: How far the server's clock is ahead, in seconds.
+        setup: What must be true of the client's side for the fault to show, where the lab alone cannot make it.
     """
 
     stage: str
@@ -76,6 +78,7 @@ class Fault:
     answer: Answering | None = None
     endpoint: str = ""
     clock_shift_s: float = 0.0
+    setup: str = ""
 
     @property
     def key(self) -> str:
@@ -267,6 +270,20 @@ def _escapes() -> Answer:
     return in_json(body, status=401, headers=(("x-amzn-errortype", "UnrecognizedClientException"), *request_id()))
 
 
+def _incomplete(request: Request) -> Answer:
+    if request.header("authorization") is None:
+        return missing_token(request)
+    text = "Authorization header requires 'Signature' parameter. Authorization=(removed on the way)"
+    return aws_error("IncompleteSignatureException", text, status=401)
+
+
+def _late_html(request: Request) -> Answer | None:
+    """Turn to HTML once the real client comes: a careful client's own first request is answered well."""
+    if request.method != "POST" or (request.header("user-agent") or "").startswith("mcpdoctor/"):
+        return None
+    return in_html(_html())
+
+
 def _named(host: str, path: str = "/mcp") -> str:
     return f"https://{host}{path}"
 
@@ -295,6 +312,34 @@ _ALL: tuple[Fault, ...] = (
         name="unknown-region",
         summary="A Region in which AWS MCP Server is not offered.",
         endpoint=_named("aws-mcp.us-east-2.api.aws"),
+    ),
+    Fault(
+        stage="dns",
+        name="unavailable",
+        summary="The resolver does not answer, which says nothing about the name.",
+        endpoint=AWS_MCP,
+        setup="The resolver of this machine fails with EAI_AGAIN.",
+    ),
+    Fault(
+        stage="dns",
+        name="silent",
+        summary="The look-up never ends.",
+        endpoint=AWS_MCP,
+        setup="The resolver of this machine takes longer than the deadline.",
+    ),
+    Fault(
+        stage="tcp",
+        name="unreachable",
+        summary="No packet comes back from the address.",
+        endpoint=AWS_MCP,
+        setup="The name leads to an address that this machine has no route to, or that drops every packet.",
+    ),
+    Fault(
+        stage="tcp",
+        name="proxy",
+        summary="An HTTP proxy is set, and it is not there.",
+        endpoint=AWS_MCP,
+        setup="HTTPS_PROXY names a port on which nothing listens.",
     ),
     Fault(stage="tcp", name="refused", summary="Nothing listens on the port.", endpoint=_named("refused.lab.test")),
     Fault(
@@ -332,6 +377,24 @@ _ALL: tuple[Fault, ...] = (
         name="silent",
         summary="The connection is accepted and nothing is ever said.",
         endpoint=_named("silent.lab.test"),
+    ),
+    Fault(
+        stage="tls",
+        name="alert",
+        summary="The server breaks the handshake off with an alert.",
+        endpoint=_named("alert.lab.test"),
+    ),
+    Fault(
+        stage="http",
+        name="proxy-auth",
+        summary="A proxy on the way wants a password.",
+        answer=always(in_html(_PAGE.format(title="Proxy Authentication Required", text="Log in."), status=407)),
+    ),
+    Fault(
+        stage="http",
+        name="teapot",
+        summary="An answer that nobody foresaw: 418.",
+        answer=always(in_json({"short": True, "stout": True}, status=418)),
     ),
     Fault(stage="http", name="silent", summary="The request is read and never answered.", answer=always(Silence())),
     Fault(stage="http", name="closed", summary="The connection closes without an answer.", answer=always(Drop())),
@@ -433,6 +496,54 @@ _ALL: tuple[Fault, ...] = (
         summary="Says that every token has expired.",
         answer=guard(then=_expired),
     ),
+    Fault(
+        stage="auth",
+        name="profile-not-found",
+        summary="The credential names a profile that does not exist.",
+        endpoint=AWS_MCP,
+        setup="Use the profile no-such-profile.",
+    ),
+    Fault(
+        stage="auth",
+        name="no-region",
+        summary="Nothing says which region to sign for.",
+        answer=guard(),
+        setup="Leave AWS_DEFAULT_REGION and the region of the profile unset, and give no region.",
+    ),
+    Fault(
+        stage="auth",
+        name="no-credentials",
+        summary="There are no keys.",
+        endpoint=AWS_MCP,
+        setup="Use the credential env without AWS_ACCESS_KEY_ID.",
+    ),
+    Fault(
+        stage="auth",
+        name="partial-credentials",
+        summary="There is an access key without its secret key.",
+        endpoint=AWS_MCP,
+        setup="Set AWS_ACCESS_KEY_ID and not AWS_SECRET_ACCESS_KEY, and use the credential env.",
+    ),
+    Fault(
+        stage="auth",
+        name="sso-expired",
+        summary="The login of a single sign-on profile has run out.",
+        endpoint=AWS_MCP,
+        setup="Use a profile with sso_session, and no cached login.",
+    ),
+    Fault(
+        stage="auth",
+        name="credential-process",
+        summary="The program that should give the keys fails.",
+        endpoint=AWS_MCP,
+        setup="Use a profile whose credential_process exits with an error.",
+    ),
+    Fault(
+        stage="auth",
+        name="incomplete-signature",
+        summary="Something on the way took a part of the signature off.",
+        answer=_incomplete,
+    ),
     Fault(stage="auth", name="unknown-key", summary="Knows no key at all.", answer=guard(known=False)),
     Fault(
         stage="auth",
@@ -452,6 +563,13 @@ _ALL: tuple[Fault, ...] = (
         name="wrong-region",
         summary=f"Accepts only signatures for {OTHER_REGION}.",
         answer=guard(region=OTHER_REGION),
+    ),
+    Fault(
+        stage="auth",
+        name="wrong-secret",
+        summary="The secret key is not the one of the access key.",
+        endpoint=AWS_MCP,
+        setup="Sign with another secret for the default key.",
     ),
     Fault(
         stage="auth",
@@ -525,6 +643,12 @@ _ALL: tuple[Fault, ...] = (
         summary="initialize succeeds, and the session is gone at the next request.",
         answer=after_initialize(session_lost),
     ),
+    Fault(
+        stage="open",
+        name="late-html",
+        summary="A web page in place of an answer, but only for the real client.",
+        answer=_late_html,
+    ),
     Fault(stage="list", name="empty", summary="Lists no tools.", answer=on("tools/list", do=_no_tools)),
     Fault(
         stage="list",
@@ -549,6 +673,33 @@ _ALL: tuple[Fault, ...] = (
         name="tool-error",
         summary="The tool answers with isError.",
         answer=on("tools/call", do=_tool_error),
+    ),
+    Fault(
+        stage="call",
+        name="unknown-tool",
+        summary="A healthy server that does not have the tool.",
+        endpoint=AWS_MCP,
+        setup="Call the tool no_such_tool.",
+    ),
+    Fault(
+        stage="healthy",
+        name="signature-counts",
+        summary="Nothing is wrong; the signature is worth something.",
+        endpoint=AWS_MCP,
+    ),
+    Fault(
+        stage="healthy",
+        name="anonymous",
+        summary="Nothing is wrong, and nothing is signed.",
+        endpoint=AWS_MCP,
+        setup="Send without a signature.",
+    ),
+    Fault(
+        stage="healthy",
+        name="fallback",
+        summary="Unsigned it works, signed it does not.",
+        endpoint=AWS_MCP,
+        setup="Send once without a signature and once with a wrong one.",
     ),
     Fault(
         stage="healthy", name="none", summary="Nothing is wrong; no signature is looked at.", answer=on(do=unverified)

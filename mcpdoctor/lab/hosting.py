@@ -43,6 +43,7 @@ class Hosting:
         refused_port: A port nothing listens on; it stays taken, so that nobody else gets it.
         closed_port: A port whose connections are closed at once.
         silent_port: A port that never says a word.
+        alert_port: A port that ends every TLS handshake with an alert.
         ca_bundle: Path of the PEM file with the authority, from `start` to `stop`.
     """
 
@@ -60,9 +61,9 @@ class Hosting:
         self._names = tuple(names)
         self._hello = hello
         self._accepted = accepted
-        self._wanted = (port, https_port, 0, 0, 0)
+        self._wanted = (port, https_port, 0, 0, 0, 0)
         self._sockets: list[socket.socket] = []
-        self.port = self.https_port = self.refused_port = self.closed_port = self.silent_port = 0
+        self.port = self.https_port = self.refused_port = self.closed_port = self.silent_port = self.alert_port = 0
         self.ca_bundle = ""
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -88,7 +89,8 @@ class Hosting:
         for name in _NOISY:
             logging.getLogger(name).addFilter(_HUSH)
         ports = [bound.getsockname()[1] for bound in self._sockets]
-        self.port, self.https_port, self.refused_port, self.closed_port, self.silent_port = ports
+        self.port, self.https_port, self.refused_port, *rest = ports
+        self.closed_port, self.silent_port, self.alert_port = rest
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
@@ -114,7 +116,7 @@ class Hosting:
 
     async def _serve(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
-        plain, https, _, closed, silent = self._sockets
+        plain, https, _, closed, silent, alert = self._sockets
         authority = certificates.authority()
         context = certificates.context(authority, self._names, hello=self._hello)
         with tempfile.NamedTemporaryFile(prefix="mcpdoctor-lab-ca-", suffix=".pem", delete=False) as file:
@@ -127,6 +129,7 @@ class Hosting:
             await loop.create_server(web, sock=https, ssl=context),
             await loop.create_server(partial(_Closed, open_ones), sock=closed),
             await loop.create_server(partial(_Silent, open_ones), sock=silent),
+            await loop.create_server(partial(_Alert, open_ones), sock=alert),
         ]
         keeper = asyncio.create_task(self._app.run())
         self._ready.set()
@@ -207,6 +210,15 @@ class _Closed(_Silent):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.close()
+
+
+class _Alert(_Silent):
+    """Answers a TLS handshake with the alert handshake_failure (RFC 8446, section 6.2); asyncio would only close."""
+
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - whatever was said
+        if self._transport is not None:
+            self._transport.write(bytes.fromhex("15 03 03 00 02 02 28"))
+            self._transport.close()
 
 
 class _Hush(logging.Filter):
