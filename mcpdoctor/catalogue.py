@@ -354,7 +354,7 @@ def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint]) -> No
 
 def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
     """Make a `cls` from a TOML table; its annotations are the schema."""
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     known = {one.name.rstrip("_"): one for one in dataclasses.fields(cls)}
     for key in table:
         if key not in known:

@@ -30,6 +30,7 @@ from mcpdoctor.model import (
     Verdict,
     trace_of,
 )
+from mcpdoctor.redaction import clean
 
 REQUEST_ID_HEADERS = ("x-amzn-requestid", "x-amz-apigw-id", "x-amz-cf-id")
 PAGE = "https://github.com/mcpdoctor/mcpdoctor/blob/main/docs/checks.md#{slug}"
@@ -395,8 +396,8 @@ def _title(body: str) -> str:
 
 
 def _line(text: str, limit: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[:limit]}…"
+    # Cleaned once more: what was escaped in a JSON body is plain text only now.
+    return clean(" ".join(text.split()), limit=limit)
 
 
 def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:

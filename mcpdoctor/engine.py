@@ -125,7 +125,11 @@ class _Lane:
         self.turn = anyio.Lock()
         self._pacers = {True: Pacer(quota.signed_per_s), False: Pacer(quota.unsigned_per_s)}
         self.transport = RecordingTransport(network, Transcript(), self.pace, single=True, proxy=self.proxy)
-        self.client = httpx.AsyncClient(transport=self.transport, headers={"user-agent": f"mcpdoctor/{__version__}"})
+        self.client = httpx.AsyncClient(
+            transport=self.transport,
+            timeout=None,  # noqa: S113  # every stage has its deadline
+            headers={"user-agent": f"mcpdoctor/{__version__}"},
+        )
 
     async def pace(self, signed: bool) -> float:
         return await self._pacers[signed].wait()

@@ -95,14 +95,14 @@ _GENERIC_NAMES = (
 _COOKIE_NAMES = r"(?:set-)?cookie2?"
 _AUTHORIZATION_NAMES = r"authorization(?:[ _]header)?"
 
-# A name is not the value of the name before it: else masking it would leave its own value without a name.
+# A name is no part of the value of the name before it: else masking it would leave its own value without a name.
 _NOT_A_NAME = (
     rf"(?!(?:x-amz-|x-|proxy-|aws_?)?(?:{_AWS_NAMES}|{_GENERIC_NAMES}|{_COOKIE_NAMES}|{_AUTHORIZATION_NAMES}|x-amz-credential)"
     rf"{_SEPARATOR})"
 )
 _NOT_A_STRUCTURE = rf"(?![{{\[]\s*+[\\\"'{{}}\[\]]|{_QUOTE})"
-_TOKEN = rf"{_NOT_A_NAME}{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&,;\"'<>\\])++"
-_WORD = rf"{_NOT_A_NAME}{_NOT_A_STRUCTURE}(?:(?!%26)[^\s&\"'<>,;]|[,;](?=[^\s\"']){_NOT_A_NAME})++"
+_TOKEN = rf"{_NOT_A_STRUCTURE}(?:(?!%26){_NOT_A_NAME}[^\s&,;\"'<>\\])++"
+_WORD = rf"{_NOT_A_STRUCTURE}(?:(?!%26){_NOT_A_NAME}(?:[^\s&\"'<>,;]|[,;](?=[^\s\"']){_NOT_A_NAME}))++"
 
 
 def _named(names: str, value: str) -> re.Pattern[str]:
@@ -144,8 +144,8 @@ _CHALLENGE = (
     r"|nonce|algs|max_age|title)\s*+=)"
 )
 _FREE_SCHEME = re.compile(
-    rf"(?P<head>(?:Bearer|Basic|Negotiate|NTLM|DPoP)(?:[ \t]++|%20|\+)){_CHALLENGE}{_NOT_A_NAME}"
-    r"(?P<value>[\w.~+/=%-]++)",
+    rf"(?P<head>(?:Bearer|Basic|Negotiate|NTLM|DPoP)(?:[ \t]++|%20|\+)){_CHALLENGE}"
+    rf"(?P<value>(?:{_NOT_A_NAME}[\w.~+/=%-])++)",
     re.IGNORECASE,
 )
 # "Bearer token", "Basic authentication", "Basic HTTP": prose about a scheme.

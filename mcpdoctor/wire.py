@@ -215,8 +215,8 @@ class Transcript:
     waited_s: float = 0.0
     scope: anyio.CancelScope | None = None
 
-    async def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """Trace extension of httpcore: remember when a connection and its TLS handshake began and ended."""
+    def note(self, name: str, info: Mapping[str, Any]) -> None:
+        """Take an event of httpcore's trace extension: when a connection and its TLS handshake began and ended."""
         event, _, phase = name.rpartition(".")
         if event not in ("connection.connect_tcp", "connection.start_tls", "proxy.start_tls"):
             return
@@ -236,6 +236,23 @@ class Transcript:
         """How long `connect_tcp` or `start_tls` took; 0 where it did not happen or did not end."""
         started, ended = self.events.get(event, [None, None])
         return ended - started if started is not None and ended is not None else 0.0
+
+
+def _tracer(transcript: Transcript) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+    """A trace extension for one request; it tells the transcript, and closes what httpcore leaves open."""
+    connected: list[Any] = []
+
+    async def trace(name: str, info: Mapping[str, Any]) -> None:
+        transcript.note(name, info)
+        if name == "connection.connect_tcp.complete":
+            connected.append(info["return_value"])
+        elif name == "connection.start_tls.failed":
+            # httpcore closes the socket of a handshake that failed, but leaks that of one that was cancelled.
+            with anyio.CancelScope(shield=True):
+                for stream in connected:
+                    await stream.aclose()
+
+    return trace
 
 
 def _peer(stream: Any) -> dict[str, Any]:
@@ -307,7 +324,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
 
     async def _send(self, request: httpx.Request, transcript: Transcript) -> httpx.Response:
-        request.extensions = {**request.extensions, "trace": transcript.trace}
+        request.extensions = {**request.extensions, "trace": _tracer(transcript)}
         if self._proxied:
             return await self._inner.handle_async_request(request)
         host, port = request.url.host, request.url.port or port_of(str(request.url))

@@ -18,12 +18,14 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 from mcpdoctor.failures import MAX_DEPTH, MAX_LEAVES, Chain, Failure, format_chain, root_cause, unwrap
+
+UNHURRIED = settings(deadline=None)  # other tests run on the same machine
 
 
 def types(chain: Chain) -> list[str]:
@@ -307,6 +309,7 @@ def test_the_real_leaf_behind_more_clean_up_than_is_reported_is_found() -> None:
 # --- Odd graphs ---
 
 
+@UNHURRIED
 @given(st.data())
 def test_unwrap_ends_on_any_graph(data: st.DataObject) -> None:
     nodes = [Exception(str(number)) for number in range(data.draw(st.integers(1, 6)))]
@@ -323,6 +326,7 @@ def test_unwrap_ends_on_any_graph(data: st.DataObject) -> None:
         assert len({failure.message for failure in chain}) == len(chain)
 
 
+@UNHURRIED
 @given(st.recursive(st.booleans(), lambda inner: st.lists(inner, min_size=1, max_size=4), max_leaves=40))
 def test_unwrap_yields_every_leaf_once_with_the_groups_it_is_in(shape: Any) -> None:
     counter = itertools.count()

@@ -54,27 +54,26 @@ def within_5_s(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @asynccontextmanager
-async def serving(answer: Answering) -> AsyncIterator[int]:
-    """A server on 127.0.0.1 that hands the head of every request to `answer`, once it has the body; its port."""
+async def listening(
+    meet: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """A server on 127.0.0.1 that leaves nothing behind; its port."""
     met: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         met[asyncio.current_task()] = writer  # type: ignore[index]  # a server runs this in a task
-        # The client goes away, or what it says is no HTTP: then there is nobody to answer.
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            while not writer.is_closing():
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = re.search(rb"(?i)content-length: (\d+)", head)
-                await reader.readexactly(int(size[1]) if size else 0)
-                await answer(head, writer)
-                await writer.drain()
+        # The client goes away, or the test is over: then there is nobody to answer.
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await meet(reader, writer)
 
-    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         with anyio.CancelScope(shield=True):
+            # A connection that was only just made has its task on the next turn of the loop.
+            await anyio.lowlevel.checkpoint()
             for task, writer in met.items():
                 task.cancel()
                 writer.transport.abort()
@@ -83,6 +82,28 @@ async def serving(answer: Answering) -> AsyncIterator[int]:
                 with suppress(ConnectionError):
                     await writer.wait_closed()
             await server.wait_closed()
+
+
+@asynccontextmanager
+async def serving(answer: Answering, *, unasked: bool = False) -> AsyncIterator[int]:
+    """A server that hands the head of every request to `answer`, once it has the body; its port.
+
+    With `unasked` it answers before it has read anything.
+    """
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if unasked:
+            await answer(b"", writer)
+            writer.close()
+        while not writer.is_closing():
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = re.search(rb"(?i)content-length: (\d+)", head)
+            await reader.readexactly(int(size[1]) if size else 0)
+            await answer(head, writer)
+            await writer.drain()
+
+    async with listening(meet) as port:
+        yield port
 
 
 def saying(body: bytes, *headers: str, status: str = "200 OK") -> Answering:
@@ -286,34 +307,28 @@ def test_a_routed_or_sealed_host_goes_through_no_proxy() -> None:
 def test_a_request_goes_through_the_proxy_and_keeps_its_name(lab: Lab) -> None:
     transcript, asked = Transcript(), list[bytes]()
 
-    async def tunnel(head: bytes, writer: asyncio.StreamWriter) -> None:
-        asked.append(head.split(b"\r\n")[0])
-        reader, onward = await asyncio.open_connection("127.0.0.1", lab.https_port)
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        back = asyncio.create_task(pump(reader, writer))
-        try:
-            await pump(readers[writer], onward)
-        finally:
-            back.cancel()
-            onward.close()
-
-    readers: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
-
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
 
-    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        readers[writer] = reader
-        await tunnel(await reader.readuntil(b"\r\n\r\n"), writer)
-        writer.close()
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
+        back, onward = await asyncio.open_connection("127.0.0.1", lab.https_port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(pump, back, writer)
+                await pump(reader, onward)
+                group.cancel_scope.cancel()
+        finally:
+            onward.transport.abort()
+            with anyio.CancelScope(shield=True):
+                await onward.wait_closed()
 
     async def work() -> None:
-        server = await asyncio.start_server(meet, "127.0.0.1", 0)
-        async with server:
-            port = server.sockets[0].getsockname()[1]
+        async with listening(tunnel) as port:
             environ = {"HTTPS_PROXY": f"http://user:proxy-password@127.0.0.1:{port}"}
             network = Network(context=tls_context(lab.ca_bundle), environ=environ)
             proxy = network.proxy_for("https://lab.test/mcp")
@@ -335,7 +350,7 @@ def test_a_request_goes_through_the_proxy_and_keeps_its_name(lab: Lab) -> None:
 
 
 def test_a_bundle_adds_its_authorities_to_the_usual_ones(lab: Lab) -> None:
-    usual = {str(one["subject"]) for one in CONTEXT.get_ca_certs()}
+    usual = {str(one["subject"]) for one in tls_context(None).get_ca_certs()}
     more = {str(one["subject"]) for one in tls_context(lab.ca_bundle).get_ca_certs()}
     assert usual < more
     assert len(more - usual) == 1
@@ -751,12 +766,12 @@ def test_an_event_stream_that_never_answers_is_waited_for() -> None:
 # connections ----------------------------------------------------------------------------------------------------------
 
 
-def connect(addresses: tuple[str, ...], scheme: str, answer: Answering) -> tuple[Transcript, httpx.HTTPError | None]:
+def connect(addresses: tuple[str, ...], scheme: str = "http") -> tuple[Transcript, httpx.HTTPError | None]:
     """GET a name with these addresses; what was recorded, and what was raised."""
     transcript, raised = Transcript(), list[httpx.HTTPError]()
 
     async def work() -> None:
-        async with serving(answer) as port:
+        async with serving(saying(b"", status="400 Bad Request"), unasked=scheme == "https") as port:
             network = Network(context=CONTEXT, addresses={"api.example": addresses})
             transport = RecordingTransport(network, transcript, at_once)
             async with httpx.AsyncClient(transport=transport) as client:
@@ -770,15 +785,15 @@ def connect(addresses: tuple[str, ...], scheme: str, answer: Answering) -> tuple
 
 
 def test_an_address_that_does_not_answer_leads_to_the_next_one() -> None:
-    transcript, error = connect(("::1", "127.0.0.1"), "http", saying(b""))
+    transcript, error = connect(("::1", "127.0.0.1"))
     assert error is None
     assert transcript.address == "127.0.0.1"
-    assert [(one.status, one.url.split(":")[1]) for one in transcript.exchanges] == [(200, "//api.example")]
+    assert [(one.status, one.url.split(":")[1]) for one in transcript.exchanges] == [(400, "//api.example")]
     assert transcript.failed == set()
 
 
 def test_where_no_address_answers_the_last_failure_is_raised() -> None:
-    transcript, error = connect(("::1", "::1"), "http", saying(b""))
+    transcript, error = connect(("::1", "::1"))
     assert isinstance(error, httpx.ConnectError)
     assert transcript.failed == {"connect_tcp"}
     assert transcript.seconds("start_tls") == 0.0
@@ -786,7 +801,7 @@ def test_where_no_address_answers_the_last_failure_is_raised() -> None:
 
 
 def test_a_refused_handshake_is_an_answer_and_leads_to_no_other_address() -> None:
-    transcript, error = connect(("127.0.0.1", "::1"), "https", saying(b""))
+    transcript, error = connect(("127.0.0.1", "::1"), "https")
     assert isinstance(error, httpx.ConnectError)
     assert transcript.address == "127.0.0.1"
     assert transcript.failed == {"start_tls"}

@@ -1,0 +1,372 @@
+"""Every check fires on the fault of the lab that it names, alone, and is silent where nothing is wrong."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from mcpdoctor import engine, matrix
+from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.lab import FAULTS, Lab
+from mcpdoctor.model import Finding, Report, Result, Severity
+from mcpdoctor.wire import Network, parse_route, tls_context
+
+AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
+ECHO = matrix.Call(tool="echo", arguments={"text": "hello"})
+SSO = """
+[profile sso]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = dev
+region = us-east-1
+[sso-session corp]
+sso_region = us-east-1
+sso_start_url = https://corp.awsapps.example/start
+"""
+PROCESS = "[profile broken]\ncredential_process = false\nregion = us-east-1\n"
+
+
+@dataclass
+class Scene:
+    """How one configuration is tried; a provocation changes what it needs."""
+
+    lab: Lab
+    catalogue: Catalogue
+    monkeypatch: pytest.MonkeyPatch
+    directory: Path
+    url: str = ""
+    services: tuple[str, ...] = ("aws-mcp",)
+    regions: tuple[str, ...] = ("us-east-1",)
+    credentials: tuple[str, ...] = ("default",)
+    environ: dict[str, str] = field(default_factory=dict)
+    standby: dict[str, str] | None = None
+    call: matrix.Call | None = None
+    timeout_s: float = 5.0
+    sealed: bool = True
+    routes: tuple[str, ...] = ()
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def run(self) -> Report:
+        routes = {(one.host, one.port): one for one in map(parse_route, self.routes)}
+        network = Network(
+            context=tls_context(self.lab.ca_bundle), routes=routes, sealed=self.sealed, environ=self.environ
+        )
+        axes = matrix.Axes(regions=self.regions, services=self.services, credentials=self.credentials)
+        plan = matrix.expand([self.url], axes, self.catalogue, call=self.call)
+        settings = engine.Settings(timeout_s=self.timeout_s, environ=self.environ, standby=self.standby)
+        return anyio.run(engine.run, plan, self.catalogue, network, settings)
+
+    def aws_config(self, text: str) -> None:
+        """Make this the AWS configuration of the user."""
+        path = self.directory / "config"
+        path.write_text(text, encoding="utf-8")
+        self.monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+
+
+@pytest.fixture
+def scene(lab: Lab, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(
+        lab=lab,
+        catalogue=catalogue,
+        monkeypatch=monkeypatch,
+        directory=tmp_path,
+        standby=lab.env,
+        routes=lab.connect_to,
+    )
+    yield made
+    for one in made.sockets:
+        one.close()
+
+
+def as_it_is(_: Scene) -> None:
+    """The lab's fault shows by itself."""
+
+
+def soon(scene: Scene) -> None:
+    scene.timeout_s = 0.5
+
+
+def unsigned(scene: Scene) -> None:
+    scene.credentials = ("none",)
+
+
+def url_as_written(scene: Scene) -> None:
+    scene.services = scene.regions = ()
+    scene.credentials = ("none",)
+
+
+def calling(scene: Scene) -> None:
+    scene.call = ECHO
+
+
+def resolver(fail: Callable[..., Any]) -> Callable[[Scene], None]:
+    """The name is looked up for real, by a resolver that behaves like this."""
+
+    def arrange(scene: Scene) -> None:
+        scene.sealed, scene.routes, scene.timeout_s = False, (), 0.3
+        scene.monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    return arrange
+
+
+def try_again(*_: object, **__: object) -> None:
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+def hang(*_: object, **__: object) -> None:
+    threading.Event().wait(3)
+    raise socket.gaierror(socket.EAI_NONAME, "too late to matter")
+
+
+def no_route(scene: Scene) -> None:
+    # A listening socket whose queue is full drops every further packet, as a firewall does.
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(listener.getsockname())
+    scene.sockets = [listener, *waiting]
+    scene.routes = (f"aws-mcp.us-east-1.api.aws:443:127.0.0.1:{listener.getsockname()[1]}",)
+    scene.timeout_s = 0.5
+
+
+def dead_proxy(scene: Scene) -> None:
+    refused = next(route for route in scene.lab.connect_to if route.startswith("refused."))
+    scene.sealed, scene.routes = False, ()
+    scene.environ = {"HTTPS_PROXY": f"http://user:hunter2secret@127.0.0.1:{refused.rpartition(':')[2]}"}
+
+
+def no_such_profile(scene: Scene) -> None:
+    scene.aws_config("[profile dev]\nregion = us-east-1\n")
+    scene.credentials = ("profile:no-such-profile",)
+
+
+def no_region(scene: Scene) -> None:
+    scene.url = FAULTS["auth/no-region"].url(scene.lab)
+    scene.regions = ()
+    keys = {name: value for name, value in scene.lab.env.items() if name != "AWS_DEFAULT_REGION"}
+    scene.standby, scene.environ = keys, {"AWS_REGION": "eu-west-3"}
+
+
+def environment(**variables: str) -> Callable[[Scene], None]:
+    def arrange(scene: Scene) -> None:
+        scene.standby, scene.credentials, scene.environ = None, ("env",), variables
+
+    return arrange
+
+
+def wrong_secret(scene: Scene) -> None:
+    environment(**{**scene.lab.env, "AWS_SECRET_ACCESS_KEY": "not/the/secret/of/this/key/EXAMPLE"})(scene)
+
+
+def profile(name: str, text: str) -> Callable[[Scene], None]:
+    def arrange(scene: Scene) -> None:
+        scene.aws_config(text)
+        scene.credentials = (f"profile:{name}",)
+
+    return arrange
+
+
+def no_such_tool(scene: Scene) -> None:
+    scene.call = matrix.Call(tool="no_such_tool", arguments={})
+
+
+def unsigned_and_wrongly_signed(scene: Scene) -> None:
+    scene.services, scene.credentials = ("bedrock-agentcore",), ("default", "none")
+
+
+PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
+    "parse-url-invalid": url_as_written,
+    "parse-insecure-url": url_as_written,
+    "dns-unknown-host": url_as_written,
+    "dns-unknown-region": as_it_is,
+    "dns-unavailable": resolver(try_again),
+    "dns-timeout": resolver(hang),
+    "tcp-refused": as_it_is,
+    "tcp-unreachable": no_route,
+    "tcp-proxy": dead_proxy,
+    "tls-untrusted": as_it_is,
+    "tls-wrong-name": as_it_is,
+    "tls-expired": as_it_is,
+    "tls-not-tls": as_it_is,
+    "tls-failed": as_it_is,
+    "tls-connection-lost": as_it_is,
+    "tls-timeout": soon,
+    "http-timeout": soon,
+    "http-connection-lost": as_it_is,
+    "http-redirected": as_it_is,
+    "http-session-lost": as_it_is,
+    "http-not-found": as_it_is,
+    "http-not-mcp": as_it_is,
+    "http-proxy-auth": as_it_is,
+    "http-server-error": as_it_is,
+    "http-too-large": as_it_is,
+    "auth-profile-not-found": no_such_profile,
+    "auth-no-region": no_region,
+    "auth-credentials-partial": environment(AWS_ACCESS_KEY_ID="AKIALABHALFAKEYONLY1"),
+    "auth-no-credentials": environment(),
+    "auth-login-expired": profile("sso", SSO),
+    "auth-credentials-unusable": profile("broken", PROCESS),
+    "auth-wants-bearer": as_it_is,
+    "auth-method-mismatch": as_it_is,
+    "auth-unsigned": unsigned,
+    "auth-clock-skew": as_it_is,
+    "auth-wrong-service": as_it_is,
+    "auth-wrong-region": as_it_is,
+    "auth-expired-credentials": as_it_is,
+    "auth-bad-credentials": as_it_is,
+    "auth-bad-signature": wrong_secret,
+    "auth-signature-mismatch": as_it_is,
+    "auth-signature-altered": as_it_is,
+    "auth-signature-incomplete": as_it_is,
+    "auth-access-denied": as_it_is,
+    "auth-rejected-late": calling,
+    "auth-signature-counts": as_it_is,
+    "auth-anonymous": unsigned,
+    "auth-fallback": unsigned_and_wrongly_signed,
+    "open-unsupported-protocol": as_it_is,
+    "open-rpc-error": as_it_is,
+    "open-invalid-answer": as_it_is,
+    "open-client-hangs": soon,
+    "list-rpc-error": as_it_is,
+    "list-no-tools": as_it_is,
+    "call-unknown-tool": no_such_tool,
+    "call-tool-error": calling,
+    "unexplained": as_it_is,
+    "rate-limited": as_it_is,
+}
+"""What the client's side must be for the fault of each check to show."""
+
+WEIGHTY = (Severity.ERROR, Severity.WARNING)
+
+
+def fault_url(scene: Scene, check: str) -> str:
+    fault = FAULTS[scene.catalogue.checks[check].lab]
+    return fault.url()
+
+
+def findings_of(report: Report) -> list[Finding]:
+    return [finding for result in report.results for finding in result.findings]
+
+
+@pytest.mark.parametrize(
+    "slug", [pytest.param(slug, marks=pytest.mark.provokes(slug), id=slug) for slug in PROVOCATIONS]
+)
+def test_a_check_fires_on_its_fault_and_is_the_only_cause(slug: str, scene: Scene) -> None:
+    check = scene.catalogue.checks[slug]
+    scene.url = fault_url(scene, slug)
+    PROVOCATIONS[slug](scene)
+
+    report = scene.run()
+
+    result = next(one for one in report.results if slug in [finding.check for finding in one.findings])
+    finding = next(one for one in result.findings if one.check == slug)
+    if check.severity is Severity.ERROR:
+        assert [slug] == [one.check for one in result.findings if one.severity in WEIGHTY]
+        assert result.cause is check.cause
+        assert result.works is (None if slug == "rate-limited" else False)
+        assert result.stage in check.stage
+    else:
+        assert result.works is True
+    for text in (finding.text, finding.remedy):
+        assert "unknown" not in text.lower()
+        assert not re.search(r"[{}]|None\b", text.replace("{region}", ""))
+
+
+def test_every_check_has_a_fault_and_a_provocation_and_no_fault_is_forgotten(catalogue: Catalogue) -> None:
+    assert set(catalogue.checks) == set(PROVOCATIONS)
+    named = {check.lab for check in catalogue.checks.values()}
+    assert named - set(FAULTS) == set()
+    assert set(FAULTS) - named == set(VARIANTS) | {"healthy/none", "healthy/signed"}
+
+
+@pytest.fixture(scope="session")
+def healthy(lab: Lab, catalogue: Catalogue) -> tuple[Result, ...]:
+    """Servers with which nothing is wrong, signed and unsigned."""
+    targets = {
+        FAULTS["healthy/signed"].url(): "default",
+        FAULTS["healthy/none"].url(): "none",
+        lab.endpoints["agentcore-gateway"]: "default",
+        lab.endpoints["eks-mcp/us-east-1"]: "default",
+    }
+    routes = {(one.host, one.port): one for one in map(parse_route, lab.connect_to)}
+    network = Network(context=tls_context(lab.ca_bundle), routes=routes, sealed=True)
+    results: list[Result] = []
+    for url, credential in targets.items():
+        service = () if "lab.test" not in url else ("aws-mcp",)
+        axes = matrix.Axes(regions=("us-east-1",), services=service, credentials=(credential,))
+        plan = matrix.expand([url], axes, catalogue)
+        results += anyio.run(engine.run, plan, catalogue, network, engine.Settings(standby=lab.env)).results
+    return tuple(results)
+
+
+@pytest.mark.parametrize("slug", [pytest.param(slug, marks=pytest.mark.silent(slug), id=slug) for slug in PROVOCATIONS])
+def test_a_check_is_silent_where_nothing_is_wrong(slug: str, healthy: tuple[Result, ...]) -> None:
+    assert [True] * len(healthy) == [result.works for result in healthy]
+    assert slug not in {finding.check for result in healthy for finding in result.findings}
+
+
+VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
+    "http/redirect-same-origin": ("http-redirected", as_it_is),
+    "http/json": ("http-not-mcp", as_it_is),
+    "http/unavailable": ("http-server-error", as_it_is),
+    "http/bad-gateway": ("http-server-error", as_it_is),
+    "http/forbidden-html": ("http-not-mcp", as_it_is),
+    "http/endless": ("http-timeout", soon),
+    "http/endless-sse": ("http-timeout", soon),
+    "http/escapes": ("auth-bad-credentials", as_it_is),
+    "auth/bad-signature": ("auth-signature-mismatch", as_it_is),
+    "open/rate-limited-after-initialize": ("rate-limited", as_it_is),
+    "list/denied": ("auth-access-denied", as_it_is),
+}
+"""Further faults of the lab, and the check that explains each."""
+
+
+@pytest.mark.parametrize("fault", VARIANTS)
+def test_a_further_fault_is_explained_by_one_check(fault: str, scene: Scene) -> None:
+    slug, arrange = VARIANTS[fault]
+    scene.url = FAULTS[fault].url()
+    arrange(scene)
+    [result] = scene.run().results
+    assert [slug] == [finding.check for finding in result.findings if finding.severity in WEIGHTY]
+
+
+def test_a_wrong_service_that_aws_does_not_name_is_found_when_another_service_works(scene: Scene) -> None:
+    scene.url = FAULTS["auth/ambiguous-signature"].url()
+    scene.services = ("aws-mcp", "other-service")
+    wrong, right = scene.run().results
+    assert right.works is True
+    assert [finding.check for finding in wrong.findings] == ["auth-wrong-service"]
+    assert "accepts only other-service" in wrong.findings[0].text
+
+
+def test_a_proxy_password_is_not_shown(scene: Scene) -> None:
+    scene.url = AWS_MCP
+    dead_proxy(scene)
+    report = scene.run()
+    assert [finding.check for finding in findings_of(report)] == ["tcp-proxy"]
+    assert "hunter2secret" not in repr(report)
+
+
+def test_the_skew_of_the_clock_is_told_in_seconds_and_direction(scene: Scene) -> None:
+    scene.url = FAULTS["auth/clock-skew"].url()
+    [finding] = findings_of(scene.run())
+    seconds = re.search(r"(\d+) s behind", finding.text)
+    assert seconds is not None
+    assert 898 <= int(seconds[1]) <= 902
+
+
+def test_a_region_that_only_aws_region_names_is_explained(scene: Scene) -> None:
+    no_region(scene)
+    [finding] = findings_of(scene.run())
+    assert "AWS_REGION is set (eu-west-3), but boto3 does not read it" in finding.text
