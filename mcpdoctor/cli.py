@@ -98,6 +98,17 @@ def cli() -> None:
     """
 
 
+class Range(click.FloatRange):
+    """A number in a range; click's own range lets `nan` through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        number = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124  # true of nan only
+            self.fail("nan is not in the range.", param, ctx)
+        return number
+
+
 CHECKS_OPTION = click.option(
     "--checks",
     "checks_dir",
@@ -214,7 +225,7 @@ def _suite(name: str | None, catalogue: Catalogue) -> Suite | None:
 @click.option("--dry-run", is_flag=True, help="Print what would be tried, and send nothing.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.1, 3600),
+    type=Range(0.1, 3600),
     default=10.0,
     show_default=True,
     metavar="S",
@@ -222,7 +233,7 @@ def _suite(name: str | None, catalogue: Catalogue) -> Suite | None:
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(0.1, 86400),
+    type=Range(0.1, 86400),
     default=300.0,
     show_default=True,
     metavar="S",
@@ -567,7 +578,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
 )
 @click.option(
     "--noise",
-    type=click.FloatRange(0, 1),
+    type=Range(0, 1),
     default=0.0,
     show_default=True,
     help="Share of requests answered with a random 429 or 503.",

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpdoctor.lab.limiters import Limit, build, parse_limit
+from mcpdoctor.lab.limiters import Limit, Limiter, build, parse_limit
+
+
+def built(text) -> Limiter:
+    limiter = build(parse_limit(text))
+    assert limiter is not None
+    return limiter
 
 
 def admitted(limiter, times, caller="me"):
@@ -48,7 +54,7 @@ def test_none_builds_no_limiter():
 
 @pytest.mark.parametrize(("text", "holds"), [("sessions:2", "session"), ("in-flight:2", "request")])
 def test_places_are_taken_until_given_back(text, holds):
-    limiter = build(parse_limit(text))
+    limiter = built(text)
     assert limiter.holds == holds
     assert admitted(limiter, [0, 0, 0]) == [True, True, False]
     assert admitted(limiter, [0], caller="somebody else") == [True]
@@ -57,7 +63,7 @@ def test_places_are_taken_until_given_back(text, holds):
 
 
 def test_a_bucket_allows_a_burst_and_then_its_rate():
-    limiter = build(parse_limit("rate:2/s,burst:3"))
+    limiter = built("rate:2/s,burst:3")
     assert admitted(limiter, [0, 0, 0, 0]) == [True, True, True, False]
     assert admitted(limiter, [0.4, 0.5, 0.6, 1.0]) == [False, True, False, True]
     assert admitted(limiter, [100, 100, 100, 100]) == [True, True, True, False]
@@ -66,14 +72,14 @@ def test_a_bucket_allows_a_burst_and_then_its_rate():
 
 
 def test_fixed_windows_begin_at_multiples_of_their_length():
-    limiter = build(parse_limit("window:2/10s"))
+    limiter = built("window:2/10s")
     assert admitted(limiter, [8, 9, 9.5, 10, 11, 12]) == [True, True, False, True, True, False]
     limiter.release("me")
     assert admitted(limiter, [12]) == [False]
 
 
 def test_a_sliding_window_remembers_the_last_stretch():
-    limiter = build(parse_limit("sliding:2/10s"))
+    limiter = built("sliding:2/10s")
     assert admitted(limiter, [8, 9, 9.5, 10, 17.9, 18, 18.5, 19]) == [
         True,
         True,
@@ -90,6 +96,6 @@ def test_a_sliding_window_remembers_the_last_stretch():
 
 @given(st.lists(st.floats(min_value=0, max_value=50), max_size=60).map(sorted))
 def test_no_stretch_of_a_sliding_window_holds_more_than_allowed(times):
-    limiter = build(parse_limit("sliding:3/5s"))
+    limiter = built("sliding:3/5s")
     taken = [now for now in times if limiter.admit("me", now)]
     assert all(after - before >= 5 for before, after in zip(taken, taken[3:], strict=False))

@@ -1,0 +1,87 @@
+"""Docs say what the code does: generated pages are current, links lead somewhere, commands that are shown exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+
+from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.cli import cli
+from mcpdoctor.model import Cause
+from mcpdoctor.render import pages, report_json
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "checks" / "README.md", ROOT / "CHANGELOG.md"]
+
+
+def test_the_pages_of_the_checks_are_those_that_the_checks_give(catalogue: Catalogue) -> None:
+    assert pages.book(catalogue) == (ROOT / "docs" / "checks.md").read_text(encoding="utf-8"), "run: make docs"
+
+
+def test_the_schema_in_the_docs_is_that_of_the_report() -> None:
+    written = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+    # pydantic words a schema a little differently from version to version; what it allows is what counts.
+    assert set(report_json.schema()["properties"]) == set(written["properties"]), "run: make docs"
+    assert set(report_json.schema()["$defs"]) == set(written["$defs"]), "run: make docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_inside_the_project_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def shown_commands() -> list[str]:
+    found: set[str] = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        found |= {line.split("  #")[0].strip() for line in re.findall(r"^\$ (mcpdoctor .*)$", text, flags=re.MULTILINE)}
+    for command in cli.commands.values():
+        found |= {line.strip() for line in re.findall(r"^ {2,}(mcpdoctor .*)$", command.help or "", flags=re.MULTILINE)}
+    return sorted(found)
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_a_command_that_is_shown_has_options_that_exist(line: str) -> None:
+    words = shlex.split(line.split(";", maxsplit=1)[0].split(" > ", maxsplit=1)[0], comments=True)
+    command = cli.commands[words[1]]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert [word for word in words[2:] if word.startswith("-") and len(word) > 1 and word not in options] == []
+
+
+def test_every_option_has_a_help_text() -> None:
+    for command in cli.commands.values():
+        options = [one for one in command.params if isinstance(one, click.Option)]
+        assert [one.name for one in options if not one.help] == []
+        assert command.help is not None
+        assert "Example" in command.help
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "checks").rglob("*.toml")), ids=lambda path: path.name)
+def test_a_file_of_checks_follows_its_schema(path: Path) -> None:
+    schema: dict[str, Any] = json.loads((ROOT / "checks" / "schema.json").read_text(encoding="utf-8"))
+    kind = "suite" if path.parent.name == "suites" else "endpoints" if path.stem == "endpoints" else "checks"
+    jsonschema.Draft202012Validator({**schema, "$ref": f"#/$defs/{kind}"}).validate(
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    )
+
+
+def test_the_schema_of_the_checks_knows_every_cause() -> None:
+    schema = json.loads((ROOT / "checks" / "schema.json").read_text(encoding="utf-8"))
+    assert [cause.value for cause in Cause] == schema["$defs"]["check"]["properties"]["cause"]["enum"]
+
+
+def test_the_table_of_the_readme_is_that_of_the_demo() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = text.split("<!-- demo -->")[1].split("<!-- /demo -->")[0]
+    for word in ("wrong-service", "wrong-region", "dns-failure", "unsigned", "as expected", "works"):
+        assert word in rows
