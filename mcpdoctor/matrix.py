@@ -127,7 +127,7 @@ def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str) -> list[Ce
         match = catalogue.match(url)
         endpoint = match.endpoint if match else None
         signing_region = region or (match.region if match else None)
-        credentials = line.credentials or _credentials(line, endpoint)
+        credentials = _credentials(line, endpoint)
         signs = any(credential != UNSIGNED for credential in credentials)
         for service in line.services or (_service(url, endpoint, signs=signs),):
             cells += [
@@ -155,7 +155,11 @@ def _endpoint(catalogue: Catalogue, url: str) -> Endpoint | None:
 
 
 def _credentials(line: SuiteTarget, endpoint: Endpoint | None) -> tuple[str, ...]:
-    """What a caller of this endpoint uses when nothing was said."""
+    """The credentials to try: those asked for, else what a caller of this endpoint uses."""
+    if endpoint is not None and "sigv4" not in endpoint.auth and not line.services:
+        return (UNSIGNED,)  # it takes no signature, so that whoever compares it with others need not say so
+    if line.credentials:
+        return line.credentials
     if endpoint is not None:
         return ("default",) if "sigv4" in endpoint.auth else (UNSIGNED,)
     # A server that AWS does not run is signed for only where the user speaks of signing.

@@ -329,7 +329,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             return await self._inner.handle_async_request(request)
         host, port = request.url.host, request.url.port or port_of(str(request.url))
         # Signature, Host header and the name in the certificate stay those of the URL; only the address changes.
-        request.extensions["sni_hostname"] = host
+        request.extensions["sni_hostname"] = request.url.raw_host.decode("ascii")
         targets = self._network.targets(host, port)
         for index, (address, to_port) in enumerate(targets):
             routed = httpx.Request(
