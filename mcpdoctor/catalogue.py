@@ -29,7 +29,7 @@ CHECK_FILES = ("parse", "network", "http", "auth", "protocol", "capacity", "conf
 EVERY_OTHER = "*"
 """In `after`: silent while any other error stands."""
 
-_REGION = r"[a-z]{2}(?:-[a-z]+)+-\d+"
+REGION = r"[a-z]{2}(?:-[a-z]+)+-\d+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +201,7 @@ class Catalogue:
         Returns:
             None for a host that AWS does not run, or that is not in the catalogue.
         """
-        host, path = _host(url), urlsplit(url).path
+        host, path = _parts(url)
         for endpoint in self.endpoints.values():
             template = urlsplit(endpoint.url)
             found = re.fullmatch(_pattern(template.netloc), host)
@@ -211,22 +211,24 @@ class Catalogue:
 
     def suggest(self, url: str) -> tuple[str, ...]:
         """URLs that somebody who wrote `url` may have meant; the best first, empty where nothing is near."""
-        host = _host(url)
+        host, _ = _parts(url)
         for endpoint in self.endpoints.values():
             for template in endpoint.mistaken:
                 if found := re.fullmatch(_pattern(template), host):
                     region = found.groupdict().get("region") or ""
                     return tuple(self._url_near(self.endpoints[name], region) for name in endpoint.instead)
         matched = self.match(url)
-        if matched and matched.region:
+        if matched and matched.region and matched.endpoint.regions:
             return (self._url_near(matched.endpoint, matched.region),)
+        if matched:
+            return ()  # nobody published where it exists, or only its owner knows its name: nothing nearer is known
         near = get_close_matches(host, self._hosts, n=2, cutoff=0.8)
         return tuple(self._hosts[name] for name in near)
 
     @cached_property
     def _hosts(self) -> dict[str, str]:
         return {
-            _host(url): url
+            _parts(url)[0]: url
             for endpoint in self.endpoints.values()
             if not endpoint.yours
             for url in ([endpoint.url_for(region) for region in endpoint.regions] or [endpoint.url])
@@ -400,11 +402,13 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     raise Unusable(f"{where}: {value!r} is not of the right type ({getattr(hint, '__name__', hint)} wanted).")
 
 
-def _host(url: str) -> str:
+def _parts(url: str) -> tuple[str, str]:
+    """Host, in lower case, and path; both empty for what is no URL."""
     try:
-        return (urlsplit(url).hostname or "").lower()
+        split = urlsplit(url)
     except ValueError:  # such as an unclosed [ of an IPv6 address
-        return ""
+        return "", ""
+    return (split.hostname or "").lower(), split.path
 
 
 def _names(template: str) -> set[str]:
@@ -415,7 +419,7 @@ def _pattern(template: str) -> str:
     """A regular expression for a template: `{region}` takes a region, any other name one label or segment."""
 
     def part(found: re.Match[str]) -> str:
-        return f"(?P<region>{_REGION})" if found[1] == "region" else f"(?P<{found[1]}>[^./]+)"
+        return f"(?P<region>{REGION})" if found[1] == "region" else f"(?P<{found[1]}>[^./]+)"
 
     return "".join(
         part(found) if (found := re.fullmatch(r"{(\w+)}", piece)) else re.escape(piece)

@@ -14,6 +14,7 @@ from typing import Any
 from mcpdoctor.model import UNSIGNED, Fact, Unusable
 
 PROFILE = "profile:"
+_KEY_ID = "AWS_ACCESS_KEY_ID"
 REFERENCES = "default, env, profile:NAME or none"
 
 
@@ -71,15 +72,12 @@ def resolve(reference: str, *, environ: Mapping[str, str], standby: Mapping[str,
 
     profile = profile_of(reference)
     session = Session(profile=profile)
-    region = session.get_config_variable("region")
-    if standby is not None and reference == "default":
-        credentials = EnvProvider(standby).load()
-    elif reference == "env":
-        credentials = EnvProvider(environ).load()
-        if credentials is None and standby is not None:
-            credentials = EnvProvider(standby).load()
+    if standby is not None and (reference == "default" or (reference == "env" and not environ.get(_KEY_ID))):
+        # Nothing of the user's is asked, so nothing of the user's can be in the way.
+        region, credentials = environ.get("AWS_DEFAULT_REGION"), EnvProvider(standby).load()
     else:
-        credentials = session.get_credentials()
+        region = session.get_config_variable("region")
+        credentials = EnvProvider(environ).load() if reference == "env" else session.get_credentials()
     if credentials is None:
         raise NoCredentialsError
     # Frozen now, so that a login that has run out says so here and not in the middle of a request.

@@ -62,7 +62,7 @@ def read(exchange: Exchange) -> Said:
     request_id = next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), None)
     error_type = _bare_type(headers.get("x-amzn-errortype"))
     body = exchange.body or ""
-    if "html" in headers.get("content-type", "") or body.lstrip()[:9].lower() in ("<!doctype", "<html"):
+    if "html" in headers.get("content-type", "") or body.lstrip().lower().startswith(("<!doctype", "<html")):
         return Said(kind="html", error_type=error_type, message=_title(body), request_id=request_id)
     document = _document(body)
     if not isinstance(document, dict):
@@ -397,7 +397,8 @@ def _title(body: str) -> str:
 
 def _line(text: str, limit: int = 300) -> str:
     # Cleaned once more: what was escaped in a JSON body is plain text only now.
-    return clean(" ".join(text.split()), limit=limit)
+    line = clean(" ".join(text.split()), limit=4 * limit)
+    return line if len(line) <= limit else f"{line[:limit]}…"
 
 
 def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:

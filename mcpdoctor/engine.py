@@ -6,8 +6,8 @@ import importlib.metadata
 import platform
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -39,7 +39,6 @@ from mcpdoctor.wire import Network, Pacer, RecordingTransport, Transcript, port_
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
 _RELEASE_S = 2.0
-_FINE: tuple[Verdict, tuple[Chain, ...], str | None] = (Verdict.PASSED, (), None)
 _OUR_MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, NotImplementedError)
 
 
@@ -74,26 +73,51 @@ class Settings:
     fail_on: Severity | None = Severity.ERROR
 
 
+@dataclass(slots=True)
+class _Outcome:
+    """How a piece of work ended: it passed, or what it raised says otherwise."""
+
+    verdict: Verdict = Verdict.PASSED
+    failures: tuple[Chain, ...] = ()
+    reason: str | None = None
+
+    def take(self, error: BaseException) -> None:
+        """Turn what was raised into a verdict and chains."""
+        self.failures = tuple(chain for chain in unwrap(error) if not chain[-1].type.endswith("probes.Refused"))
+        mistake = _our_mistake(error)
+        self.verdict = Verdict.FAILED if mistake is None else Verdict.BROKEN
+        self.reason = None if mistake is None else f"a fault of mcpdoctor itself: {mistake}"
+
+    def trace(self, stage: Stage, **rest: Any) -> Trace:
+        """A trace with this outcome."""
+        return Trace(stage=stage, verdict=self.verdict, reason=self.reason, failures=self.failures, **rest)
+
+
+@contextmanager
+def _evidence() -> Iterator[_Outcome]:
+    """The one place where exceptions become evidence; what cancels the run passes through."""
+    outcome = _Outcome()
+    try:
+        yield outcome
+    except Exception as error:  # noqa: BLE001  # whatever it is, the report must tell it
+        outcome.take(error)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
     """One POST of our own, with what became of it."""
 
     transcript: Transcript
-    verdict: Verdict
-    failures: tuple[Chain, ...] = ()
-    reason: str | None = None
+    outcome: _Outcome
     facts: Mapping[str, Fact] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
     def trace(self, stage: Stage, facts: Mapping[str, Fact]) -> Trace:
-        return Trace(
-            stage=stage,
-            verdict=self.verdict,
-            reason=self.reason,
+        return self.outcome.trace(
+            stage,
             elapsed_s=self.elapsed_s,
             facts={**facts, **self.facts},
             exchanges=tuple(self.transcript.exchanges),
-            failures=self.failures,
         )
 
 
@@ -102,7 +126,7 @@ class _Identity:
     """A credential reference that was resolved once for the run, or why it could not be."""
 
     resolved: Resolved | None
-    failures: tuple[Chain, ...]
+    outcome: _Outcome
     facts: Mapping[str, Fact]
     elapsed_s: float
 
@@ -249,7 +273,11 @@ class _Run:
         """Take one cell through its stages, until one fails."""
         configuration = cell.configuration
         url = configuration.endpoint
-        if not self._add(cell, traces, probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s)):
+        with _evidence() as outcome:
+            parsed = probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s)
+        if outcome.verdict is not Verdict.PASSED:
+            parsed = outcome.trace(Stage.PARSE)
+        if not self._add(cell, traces, parsed):
             return
         host, port = urlsplit(url).hostname or "", port_of(url)
         if not self._add(cell, traces, await self.once(("dns", host, port), lambda: self._dns(url, host, port))):
@@ -314,15 +342,11 @@ class _Run:
             return Trace(
                 stage=stage, verdict=Verdict.FAILED, failures=failures, exchanges=(exchange,) if exchange else ()
             )
-        verdict = Verdict.PASSED
         said = read(exchange)
-        try:
+        with _evidence() as outcome:
             check(exchange, said)
-        except probes.Refused:
-            verdict = Verdict.FAILED
-        return Trace(
-            stage=stage,
-            verdict=verdict,
+        return outcome.trace(
+            stage,
             elapsed_s=exchange.elapsed_s,
             exchanges=(exchange,),
             facts={"answer": said.kind, **probes.clock_facts(exchange, time.time())},
@@ -344,25 +368,18 @@ class _Run:
             return Trace(stage=Stage.DNS, verdict=Verdict.SKIPPED, reason="the HTTP proxy looks the name up")
         started = time.perf_counter()
         facts: dict[str, Fact] = {}
-        verdict, failures, reason = _FINE
-        try:
-            with anyio.fail_after(self.settings.timeout_s):
-                facts |= await probes.look_up(self.network, host, port)
-        except Exception as error:  # noqa: BLE001  # becomes the evidence
-            verdict, failures, reason = _taken_apart(error)
-        return Trace(
-            stage=Stage.DNS,
-            verdict=verdict,
-            reason=reason,
-            elapsed_s=_since(started),
-            facts=facts,
-            failures=failures,
-        )
+        with _evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
+            facts |= await probes.look_up(self.network, host, port)
+        return outcome.trace(Stage.DNS, elapsed_s=_since(started), facts=facts)
 
     async def _contact(self, url: str, lane: _Lane) -> tuple[str, Trace, Trace, Trace]:
         """The first POST to a host: it makes the connection, so it tells of tcp and tls too."""
         attempt = await self._post(url, lane, None, probes.check_http)
-        tcp, tls = _connection(attempt.transcript, attempt.failures, lane.proxy, url=url)
+        if attempt.outcome.verdict is Verdict.BROKEN and not attempt.transcript.events:
+            why = "mcpdoctor broke before it connected"
+            tcp, tls = (Trace(stage=stage, verdict=Verdict.SKIPPED, reason=why) for stage in (Stage.TCP, Stage.TLS))
+        else:
+            tcp, tls = _connection(attempt.transcript, attempt.outcome.failures, lane.proxy, url=url)
         return url, tcp, tls, attempt.trace(Stage.HTTP, {})
 
     async def _http(self, url: str, lane: _Lane) -> Trace:
@@ -394,13 +411,7 @@ class _Run:
         configuration = cell.configuration
         identity: _Identity = await self._identity(configuration.credential)
         if identity.resolved is None:
-            return None, Trace(
-                stage=Stage.AUTH,
-                verdict=Verdict.FAILED,
-                failures=identity.failures,
-                facts=identity.facts,
-                elapsed_s=identity.elapsed_s,
-            )
+            return None, identity.outcome.trace(Stage.AUTH, facts=identity.facts, elapsed_s=identity.elapsed_s)
         region = configuration.region or identity.resolved.region
         if region is None:
             from botocore.exceptions import NoRegionError
@@ -420,18 +431,14 @@ class _Run:
         environ = self.settings.environ
         facts: dict[str, Fact] = {}
         resolved: Resolved | None = None
-        failures: tuple[Chain, ...] = ()
 
         def work() -> Resolved:
             facts.update(credentials.surroundings(reference, environ))
             return credentials.resolve(reference, environ=environ, standby=self.settings.standby)
 
-        try:
-            with anyio.fail_after(self.settings.timeout_s):
-                resolved = await probes.in_thread(work)
-        except Exception as error:  # noqa: BLE001  # becomes the evidence
-            _, failures, _ = _taken_apart(error)
-        return _Identity(resolved=resolved, failures=failures, facts=facts, elapsed_s=_since(started))
+        with _evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
+            resolved = await probes.in_thread(work)
+        return _Identity(resolved=resolved, outcome=outcome, facts=facts, elapsed_s=_since(started))
 
     async def _post(
         self,
@@ -443,42 +450,29 @@ class _Run:
         """One POST of our own, and the end of the session it may have opened."""
         secrets = signer.resolved.secrets if signer else ()
         transcript = Transcript()
-        verdict, failures, reason = _FINE
         facts: dict[str, Fact] = {}
         async with lane.turn:
             lane.transport.use(transcript, secrets)
             started = time.perf_counter()
-            try:
+            with _evidence() as outcome:
                 with anyio.fail_after(self.settings.timeout_s) as transcript.scope:
                     await probes.post(lane.client, url, signer)
-            except Exception as error:  # noqa: BLE001  # becomes the evidence
-                verdict, failures, reason = _taken_apart(error)
+                check(transcript.exchanges[-1], probes.heard(transcript))
             elapsed_s = _since(started) - transcript.waited_s
         said = probes.heard(transcript)
         if said is not None:
             facts["answer"] = said.kind
             facts |= probes.clock_facts(transcript.exchanges[-1], time.time())
-            try:
-                if verdict is Verdict.PASSED:
-                    check(transcript.exchanges[-1], said)
-            except probes.Refused:
-                verdict = Verdict.FAILED
         if session_id := transcript.last_headers.get("mcp-session-id"):
             self.background.start_soon(self._release, url, lane, signer, session_id)
-        return _Attempt(
-            transcript=transcript,
-            verdict=verdict,
-            failures=failures,
-            reason=reason,
-            facts=facts,
-            elapsed_s=round(max(elapsed_s, 0.0), 6),
-        )
+        return _Attempt(transcript=transcript, outcome=outcome, facts=facts, elapsed_s=round(max(elapsed_s, 0.0), 6))
 
     async def _release(self, url: str, lane: _Lane, signer: probes.Signer | None, session_id: str) -> None:
         async with lane.turn:
             lane.transport.use(Transcript(), signer.resolved.secrets if signer else ())
             with anyio.move_on_after(_RELEASE_S):
-                with suppress(httpx.HTTPError):  # then the server drops the session by itself, only later
+                # Whatever keeps us from it, the server drops the session by itself, only later.
+                with suppress(Exception):
                     await probes.release(lane.client, url, signer, session_id)
 
     # the real client --------------------------------------------------------------------------------------------------
@@ -540,20 +534,20 @@ class _Conversation:
     async def hold(self) -> None:
         """Open, list, call, close."""
         url = self.cell.configuration.endpoint
-        with anyio.CancelScope() as closing:
-            try:
-                async with probes.session(url, self.signer, self.transport, timeout_s=self.timeout_s) as one:
-                    async with self._stage(Stage.OPEN):
-                        await probes.open_session(one, self.facts)
-                    async with self._stage(Stage.LIST):
-                        await probes.list_tools(one, self.facts)
-                    tools = self.facts.get("tools", ())
-                    await self._call(one, tools if isinstance(tools, tuple) else ())
-                    closing.deadline = anyio.current_time() + self.timeout_s
-            except Exception as error:  # noqa: BLE001  # becomes the evidence
-                if self.under_way is not None:
-                    self._failed(error)
-                # Otherwise every stage had ended: what breaks while the session is closed is noise.
+        with _evidence() as outcome, anyio.CancelScope() as closing:
+            async with probes.session(url, self.signer, self.transport, timeout_s=self.timeout_s) as one:
+                async with self._stage(Stage.OPEN):
+                    await probes.open_session(one, self.facts)
+                async with self._stage(Stage.LIST):
+                    await probes.list_tools(one, self.facts)
+                tools = self.facts.get("tools", ())
+                await self._call(one, tools if isinstance(tools, tuple) else ())
+                closing.deadline = anyio.current_time() + self.timeout_s
+        # Where every stage had ended, what breaks while the session is closed is noise.
+        if self.under_way is not None and outcome.verdict is not Verdict.PASSED:
+            if self.under_way is Stage.OPEN:
+                self.facts |= probes.protocol_facts(probes.heard(self.transcript), self.transcript.last_body)
+            self._keep(self.under_way, outcome)
         await self.transport.aclose()
 
     async def _call(self, one: Any, tools: tuple[str, ...]) -> None:
@@ -580,33 +574,14 @@ class _Conversation:
             yield
         self.transcript.scope = None
         self.under_way = None
-        self._keep(stage, Verdict.PASSED)
+        self._keep(stage, _Outcome())
 
-    def _failed(self, error: BaseException) -> None:
-        stage = self.under_way
-        assert stage is not None  # noqa: S101  # asked by the caller
-        verdict, failures, reason = _taken_apart(error)
-        if stage is Stage.OPEN:
-            self.facts |= probes.protocol_facts(probes.heard(self.transcript), self.transcript.last_body)
-        self._keep(stage, verdict, failures, reason)
-
-    def _keep(
-        self, stage: Stage, verdict: Verdict, failures: tuple[Chain, ...] = (), reason: str | None = None
-    ) -> None:
+    def _keep(self, stage: Stage, outcome: _Outcome) -> None:
         exchanges = tuple(self.transcript.exchanges[self.seen :])
         self.seen = len(self.transcript.exchanges)
         self.facts["session"] = any("mcp-session-id" in one.headers for one in self.transcript.exchanges)
-        self.keep(
-            Trace(
-                stage=stage,
-                verdict=verdict,
-                reason=reason,
-                elapsed_s=round(max(_since(self.started) - self.transcript.waited_s, 0.0), 6),
-                facts=dict(self.facts),
-                exchanges=exchanges,
-                failures=failures,
-            )
-        )
+        elapsed_s = round(max(_since(self.started) - self.transcript.waited_s, 0.0), 6)
+        self.keep(outcome.trace(stage, elapsed_s=elapsed_s, facts=dict(self.facts), exchanges=exchanges))
 
 
 def _connection(
@@ -638,15 +613,6 @@ def _connection(
         facts=dict(transcript.peer),
         elapsed_s=round(transcript.seconds("start_tls"), 6),
     )
-
-
-def _taken_apart(error: BaseException) -> tuple[Verdict, tuple[Chain, ...], str | None]:
-    """Verdict, chains and reason for what a stage raised."""
-    chains = tuple(chain for chain in unwrap(error) if not chain[-1].type.endswith("probes.Refused"))
-    mistake = _our_mistake(error)
-    if mistake is not None:
-        return Verdict.BROKEN, chains, f"a fault of mcpdoctor itself: {mistake}"
-    return Verdict.FAILED, chains, None
 
 
 def _our_mistake(error: BaseException) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcpdoctor.catalogue import Catalogue, Endpoint, Suite, SuiteTarget, nearest_region
+from mcpdoctor.catalogue import REGION, Catalogue, Endpoint, Suite, SuiteTarget, nearest_region
 from mcpdoctor.model import UNSIGNED, Cause, Configuration, Unusable
 
 DEFAULT_SUITE = "aws-mcp"
@@ -116,6 +116,9 @@ def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str) -> list[Ce
         raise Unusable(_unknown(line.target, catalogue))
     if named is not None and named.yours:
         raise Unusable(f"The URL of {line.target} holds a part that only you know; give the whole URL: {named.url}.")
+    for given in line.regions:
+        if not re.fullmatch(REGION, given):
+            raise Unusable(f"{given!r} is no region; write it like us-east-1.")
     template = named.url if named else line.target
     regions: Sequence[str | None] = line.regions
     if not regions and "{region}" in template:

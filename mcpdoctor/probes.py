@@ -305,7 +305,7 @@ def clock_facts(exchange: Exchange, now: float) -> dict[str, Fact]:
     """
     try:
         skew = round(now - parsedate_to_datetime(exchange.headers.get("date", "")).timestamp())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return {}
     words = f"{abs(skew)} s {'ahead' if skew > 0 else 'behind'}" if abs(skew) > 1 else "right"
     return {"clock_skew_s": skew, "clock_skew_text": words}

@@ -7,6 +7,7 @@ evidence, and neither can be made to read without end.
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 import time
@@ -124,9 +125,9 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """`https_proxy` and its like, by scheme; the lower-case name wins, as in urllib."""
     found: dict[str, str] = {}
     for name in sorted(environ, key=str.islower):
-        if name.lower().endswith("_proxy") and environ[name]:
+        if name.lower().endswith("_proxy"):
             found[name.lower().removesuffix("_proxy")] = environ[name]
-    return found
+    return {scheme: proxy for scheme, proxy in found.items() if proxy}
 
 
 def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
@@ -183,9 +184,10 @@ class Pacer:
         came = self._clock()
         async with self._turn:
             if len(self._sent) >= self._count:
-                wait = self._sent.popleft() + self._window - self._clock()
+                wait = self._sent[0] + self._window - self._clock()
                 if wait > 0:
                     await anyio.sleep(wait)
+                self._sent.popleft()
             self._sent.append(self._clock())
         return self._sent[-1] - came
 
@@ -307,10 +309,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; see the class."""
         transcript = self.transcript
-        waited = await self._pace("authorization" in request.headers)
-        transcript.waited_s += waited
-        if transcript.scope is not None:
-            transcript.scope.deadline += waited  # our own politeness must not read as a slow server
+        transcript.waited_s += await self._held_back("authorization" in request.headers)
         started = time.perf_counter()
         transcript.last_body = b""
         try:
@@ -322,6 +321,17 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         body = _Body(response, on_close=lambda data: self._record(transcript, request, response, data, started=started))
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in body.replaced]
         return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
+
+    async def _held_back(self, signed: bool) -> float:
+        """Wait for the turn of this request; our own politeness must not read as a slow server."""
+        scope = self.transcript.scope
+        if scope is None:
+            return await self._pace(signed)
+        left, scope.deadline = scope.deadline - anyio.current_time(), math.inf
+        try:
+            return await self._pace(signed)
+        finally:
+            scope.deadline = anyio.current_time() + left
 
     async def _send(self, request: httpx.Request, transcript: Transcript) -> httpx.Response:
         request.extensions = {**request.extensions, "trace": _tracer(transcript)}
