@@ -377,6 +377,7 @@ def _network(
 
 def _run(plan: Plan, catalogue: Catalogue, network: Network, settings: Settings, *, quiet: bool) -> Report:
     import logging
+    import warnings
 
     import anyio
 
@@ -384,6 +385,8 @@ def _run(plan: Plan, catalogue: Catalogue, network: Network, settings: Settings,
 
     # The client's libraries log what the report tells better, and some of their versions log credentials.
     logging.disable(logging.CRITICAL)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     with _progress(plan, quiet=quiet) as observer:
         return anyio.run(engine.run, plan, catalogue, network, settings, observer)
 

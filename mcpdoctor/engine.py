@@ -33,9 +33,10 @@ from mcpdoctor.model import (
     Stage,
     Trace,
     Verdict,
+    trace_of,
 )
 from mcpdoctor.redaction import clean
-from mcpdoctor.wire import Network, Pacer, RecordingTransport, Transcript, port_of
+from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, Transcript, port_of
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
 _RELEASE_S = 2.0
@@ -148,15 +149,20 @@ class _Lane:
         self.throttled: set[bool] = set()
         self.turn = anyio.Lock()
         self._pacers = {True: Pacer(quota.signed_per_s), False: Pacer(quota.unsigned_per_s)}
-        self.transport = RecordingTransport(network, Transcript(), self.pace, single=True, proxy=self.proxy)
+        self.transport = RecordingTransport(
+            network, Transcript(), self.pace, answered=self.answered, single=True, proxy=self.proxy
+        )
         self.client = httpx.AsyncClient(
             transport=self.transport,
             timeout=None,  # noqa: S113  # every stage has its deadline
-            headers={"user-agent": f"mcpdoctor/{__version__}"},
+            headers={"user-agent": f"mcpdoctor/{__version__}", "accept-encoding": ACCEPT_ENCODING},
         )
 
     async def pace(self, signed: bool) -> float:
         return await self._pacers[signed].wait()
+
+    def answered(self, signed: bool) -> None:
+        self._pacers[signed].answered()
 
 
 class _Once:
@@ -204,18 +210,20 @@ class _Run:
 
     async def report(self) -> Report:
         started, clock = datetime.now(UTC), time.perf_counter()
-        with anyio.move_on_after(self.settings.deadline_s) as deadline:
-            async with anyio.create_task_group() as watch:
-                watch.start_soon(self._stop_on_signal, watch.cancel_scope)
-                async with anyio.create_task_group() as self.background:
-                    for index, cell in enumerate(self.plan.cells):
-                        self.background.start_soon(self._cell, index, cell)
-                watch.cancel_scope.cancel()
+        try:
+            with anyio.move_on_after(self.settings.deadline_s) as deadline:
+                async with anyio.create_task_group() as watch:
+                    watch.start_soon(self._stop_on_signal, watch.cancel_scope)
+                    async with anyio.create_task_group() as self.background:
+                        for index, cell in enumerate(self.plan.cells):
+                            self.background.start_soon(self._cell, index, cell)
+                    watch.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_RELEASE_S):
+                for lane in self.lanes.values():
+                    await lane.client.aclose()
         if deadline.cancelled_caught:
             self.interrupted = "deadline"
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_RELEASE_S):
-            for lane in self.lanes.values():
-                await lane.client.aclose()
         report = Report(
             mcpdoctor=__version__,
             started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -299,36 +307,40 @@ class _Run:
         signer, auth = await self._auth(cell, lane, http)
         if not self._add(cell, traces, auth) or auth.verdict is Verdict.SKIPPED:
             return
-        later: list[Trace] = []
+        talk = self._talk_of(cell)
         try:
-            await self._talk(cell, lane, signer, later)
+            await self.once(talk, lambda: self._talk(cell, lane, signer, talk))
         finally:  # what was found stays found when the run is interrupted
-            self._add(cell, traces, *later)
+            self._add(cell, traces, *talk.traces)
 
     async def _walk_strict(self, cell: Cell, traces: list[Trace], lane: _Lane) -> None:
         """No request of our own: the first exchange of the real client is the evidence of tcp, tls, http and auth."""
-        signer = None
-        identity_facts: Mapping[str, Fact] = {}
+        signer, refusal, facts = None, None, {}
         if cell.configuration.signed:
             signer, refusal = await self._signer(cell)
-            if refusal is not None:
-                self._add(cell, traces, refusal)
-                return
-        later: list[Trace] = []
-        transcript = await self._talk(cell, lane, signer, later)
-        if transcript is None:
-            self._add(cell, traces, *later)
+            facts = await self._signing_facts(cell, signer)
+        if refusal is not None:
+            self._add(cell, traces, refusal)
             return
-        opened = next((trace for trace in later if trace.stage is Stage.OPEN), None)
-        failures = opened.failures if opened else ()
-        for trace in _connection(transcript, failures, lane.proxy):
-            if not self._add(cell, traces, trace):
+        talk = self._talk_of(cell)
+        try:
+            await self.once(talk, lambda: self._talk(cell, lane, signer, talk))
+        finally:
+            self._add_strict(cell, traces, lane, talk, facts)
+
+    def _add_strict(self, cell: Cell, traces: list[Trace], lane: _Lane, talk: _Talk, facts: Mapping[str, Fact]) -> None:
+        opened = trace_of(talk.traces, Stage.OPEN)
+        if talk.transcript is not None and (opened is not None or talk.transcript.exchanges):
+            failures = opened.failures if opened else ()
+            for trace in _connection(talk.transcript, failures, lane.proxy):
+                if not self._add(cell, traces, trace):
+                    return
+            first = next((one for one in talk.transcript.exchanges if one.method == "POST"), None)
+            http = self._judged(Stage.HTTP, first, probes.check_http, failures)
+            auth = self._judged(Stage.AUTH, first, probes.check_auth, failures)
+            if not self._add(cell, traces, http, replace(auth, facts={**facts, **auth.facts})):
                 return
-        first = next((one for one in transcript.exchanges if one.method == "POST"), None)
-        http = self._judged(Stage.HTTP, first, probes.check_http, failures)
-        auth = self._judged(Stage.AUTH, first, probes.check_auth, failures)
-        if self._add(cell, traces, http, replace(auth, facts={**auth.facts, **identity_facts})):
-            self._add(cell, traces, *later)
+        self._add(cell, traces, *talk.traces)
 
     def _judged(
         self,
@@ -396,15 +408,18 @@ class _Run:
             return None, refusal
         if True in lane.throttled:
             return None, _held_back(Stage.AUTH)
-        facts: dict[str, Fact] = {
-            **signer.resolved.facts,
-            "signing_region": signer.region,
-            "unsigned_status": unsigned.status if unsigned else None,
-        }
         key = ("auth", configuration.endpoint, signer.region, signer.service, configuration.credential)
         attempt = await self.once(key, lambda: self._post(configuration.endpoint, lane, signer, probes.check_auth))
-        identity: _Identity = await self._identity(configuration.credential)
-        return signer, attempt.trace(Stage.AUTH, {**identity.facts, **facts})
+        facts = await self._signing_facts(cell, signer)
+        return signer, attempt.trace(Stage.AUTH, {**facts, "unsigned_status": unsigned.status if unsigned else None})
+
+    async def _signing_facts(self, cell: Cell, signer: probes.Signer | None) -> dict[str, Fact]:
+        """Where the keys of a cell come from, and what they sign for."""
+        identity: _Identity = await self._identity(cell.configuration.credential)
+        facts = dict(identity.facts)
+        if signer is not None:
+            facts |= {**signer.resolved.facts, "signing_region": signer.region}
+        return facts
 
     async def _signer(self, cell: Cell) -> tuple[probes.Signer | None, Trace | None]:
         """What signs for a cell, or the trace that says why nothing can."""
@@ -477,33 +492,28 @@ class _Run:
 
     # the real client --------------------------------------------------------------------------------------------------
 
-    async def _talk(
-        self, cell: Cell, lane: _Lane, signer: probes.Signer | None, traces: list[Trace]
-    ) -> Transcript | None:
-        """Stages open, list and call, with the client that users run; cells that send the same share one session.
-
-        Returns:
-            What was sent, None where nothing was because the host throttles; `traces` gets what was seen, also when
-            the run is interrupted.
-        """
+    def _talk_of(self, cell: Cell) -> _Talk:
+        """The session of a cell; cells that send the same share one."""
         one = cell.configuration
         axes = (one.region, one.service) if one.signed else ()
-        talk = self.talks.setdefault((one.endpoint, one.credential, *axes), _Talk())
-        try:
-            await self.once(talk, lambda: self._hold(cell, lane, signer, talk))
-        finally:
-            traces += talk.traces
-        return talk.transcript
+        return self.talks.setdefault((one.endpoint, one.credential, *axes), _Talk())
 
-    async def _hold(self, cell: Cell, lane: _Lane, signer: probes.Signer | None, talk: _Talk) -> None:
+    async def _talk(self, cell: Cell, lane: _Lane, signer: probes.Signer | None, talk: _Talk) -> None:
+        """Stages open, list and call, with the client that users run."""
         async with lane.sessions:
             if cell.configuration.signed in lane.throttled:
                 talk.traces.append(_held_back(Stage.OPEN))
                 return
             await self.once("client", lambda: probes.in_thread(probes.load_client))
             talk.transcript = Transcript()
-            secrets = signer.resolved.secrets if signer else ()
-            transport = RecordingTransport(self.network, talk.transcript, lane.pace, secrets=secrets, proxy=lane.proxy)
+            transport = RecordingTransport(
+                self.network,
+                talk.transcript,
+                lane.pace,
+                answered=lane.answered,
+                secrets=signer.resolved.secrets if signer else (),
+                proxy=lane.proxy,
+            )
             await _Conversation(cell, signer, transport, talk, timeout_s=self.settings.timeout_s).hold()
 
 

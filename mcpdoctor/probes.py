@@ -28,7 +28,7 @@ from mcpdoctor.failures import Chain
 from mcpdoctor.matrix import Call, Cell
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.redaction import clean
-from mcpdoctor.wire import MAX_BODY, Network, Transcript, port_of, read_answer
+from mcpdoctor.wire import ACCEPT_ENCODING, MAX_BODY, Network, Transcript, port_of, read_answer
 
 if TYPE_CHECKING:
     from mcp import ClientSession
@@ -96,7 +96,9 @@ async def in_thread(work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             act, value = future.set_result, work()
-        except Exception as error:  # noqa: BLE001  # handed to the caller, who waits for it
+        except StopIteration as error:  # a future cannot carry it
+            act, value = future.set_exception, RuntimeError(repr(error))  # type: ignore[assignment]
+        except BaseException as error:  # noqa: BLE001  # handed to the caller, who waits for it
             act, value = future.set_exception, error  # type: ignore[assignment]
         with suppress(RuntimeError):  # the run ended before; nobody waits
             loop.call_soon_threadsafe(settle, act, value)
@@ -347,7 +349,8 @@ async def session(
         timeout: httpx.Timeout | None = None,  # noqa: ARG001  # the deadline of the stage stands in for it
         auth: httpx.Auth | None = None,
     ) -> httpx.AsyncClient:
-        return httpx.AsyncClient(headers=headers, timeout=None, auth=auth, transport=transport)  # noqa: S113
+        asked = {"accept-encoding": ACCEPT_ENCODING, **(headers or {})}
+        return httpx.AsyncClient(headers=asked, timeout=None, auth=auth, transport=transport)  # noqa: S113
 
     if signer is None:
         client = streamable_http_client(url, http_client=factory())

@@ -31,6 +31,9 @@ MAX_BODY = 8 * 2**20
 KEPT_BODY = 4000
 """Characters of a body that the transcript keeps."""
 
+ACCEPT_ENCODING = "gzip, deflate"
+"""What we ask for: httpx offers more where more is installed, and only these are unpacked within bounds."""
+
 _READ_AT_ONCE = 65536
 _STREAM_END_S = 0.2
 
@@ -191,6 +194,15 @@ class Pacer:
             self._sent.append(self._clock())
         return self._sent[-1] - came
 
+    def answered(self) -> None:
+        """An answer has come. Where one request at a time is allowed, the gap is counted from there.
+
+        Counted from its sending, the time that a first request needs to connect would shorten the gap that the
+        server sees.
+        """
+        if self._count == 1 and self._sent:
+            self._sent[-1] = self._clock()
+
 
 @dataclass(slots=True)
 class Transcript:
@@ -205,6 +217,8 @@ class Transcript:
         last_headers: the headers of the last answer, not redacted.
         waited_s: seconds that the pacer held requests back.
         scope: the deadline of the stage at work; None between stages.
+        waiting: requests that the pacer holds back just now.
+        left_s: what was left of the deadline when the first of them began to wait.
     """
 
     exchanges: list[Exchange] = field(default_factory=list)
@@ -216,6 +230,8 @@ class Transcript:
     last_headers: httpx.Headers = field(default_factory=httpx.Headers)
     waited_s: float = 0.0
     scope: anyio.CancelScope | None = None
+    waiting: int = 0
+    left_s: float = math.inf
 
     def note(self, name: str, info: Mapping[str, Any]) -> None:
         """Take an event of httpcore's trace extension: when a connection and its TLS handshake began and ended."""
@@ -278,6 +294,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         network: routes and addresses of the run.
         transcript: what it writes to.
         pace: awaited before every request with whether it is signed; returns the seconds it waited.
+        answered: told of every answer, with whether its request was signed.
         secrets: literal strings that must not appear in the record.
         single: keep to one connection, so that a host sees one TLS handshake.
         proxy: HTTP proxy to go through.
@@ -289,6 +306,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         transcript: Transcript,
         pace: Callable[[bool], Awaitable[float]],
         *,
+        answered: Callable[[bool], None] = lambda _: None,
         secrets: Collection[str] = (),
         single: bool = False,
         proxy: str | None = None,
@@ -299,6 +317,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         self._network = network
         self.transcript = transcript
         self._pace = pace
+        self._answered = answered
         self._secrets = secrets
         self._proxied = proxy is not None
 
@@ -309,7 +328,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; see the class."""
         transcript = self.transcript
-        transcript.waited_s += await self._held_back("authorization" in request.headers)
+        transcript.waited_s += await self._held_back(signed="authorization" in request.headers)
         started = time.perf_counter()
         transcript.last_body = b""
         try:
@@ -317,21 +336,30 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         except BaseException:
             self._record(transcript, request, None, b"", started=started)
             raise
+        self._answered("authorization" in request.headers)
         transcript.last_headers = response.headers
         body = _Body(response, on_close=lambda data: self._record(transcript, request, response, data, started=started))
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in body.replaced]
         return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
 
-    async def _held_back(self, signed: bool) -> float:
-        """Wait for the turn of this request; our own politeness must not read as a slow server."""
-        scope = self.transcript.scope
+    async def _held_back(self, *, signed: bool) -> float:
+        """Wait for the turn of this request; our own politeness must not read as a slow server.
+
+        The deadline of the stage stands still meanwhile. Requests may wait side by side (a stream and a call), so the
+        first one stops the clock and the last one starts it again.
+        """
+        transcript, scope = self.transcript, self.transcript.scope
         if scope is None:
             return await self._pace(signed)
-        left, scope.deadline = scope.deadline - anyio.current_time(), math.inf
+        if transcript.waiting == 0:
+            transcript.left_s, scope.deadline = scope.deadline - anyio.current_time(), math.inf
+        transcript.waiting += 1
         try:
             return await self._pace(signed)
         finally:
-            scope.deadline = anyio.current_time() + left
+            transcript.waiting -= 1
+            if transcript.waiting == 0:
+                scope.deadline = anyio.current_time() + transcript.left_s
 
     async def _send(self, request: httpx.Request, transcript: Transcript) -> httpx.Response:
         request.extensions = {**request.extensions, "trace": _tracer(transcript)}
@@ -404,9 +432,10 @@ class _Body(httpx.AsyncByteStream):
         self._on_close: Callable[[bytes], None] | None = on_close
         self._kept = bytearray()
         self._size = 0
-        packed = response.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate")
-        self._unpack = zlib.decompressobj(wbits=47) if packed else None
-        self.replaced = (b"content-encoding", b"content-length") if packed else ()
+        packing = response.headers.get("content-encoding", "").lower()
+        self._unpack = zlib.decompressobj(wbits=47) if packing in ("gzip", "x-gzip", "deflate") else None
+        # A packing that we do not ask for stays packed: httpx would unpack it without a bound.
+        self.replaced = (b"content-encoding", b"content-length") if packing else ()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         stream = self._response.stream

@@ -70,10 +70,6 @@ def stage(result: Result, which: Stage) -> Trace:
     return trace
 
 
-def known(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 P, F, B, S = Verdict.PASSED, Verdict.FAILED, Verdict.BLOCKED, Verdict.SKIPPED
 
 
@@ -244,7 +240,6 @@ def test_no_session_is_left_behind(lab: Lab, examine: Examine) -> None:
     assert Counter(one.signed for one in ended) == Counter(one.signed for one in opened)
 
 
-@pytest.mark.xfail(strict=True, reason="_release lets out what signing raises, and the whole run goes down with it")
 def test_a_credential_that_runs_out_before_the_session_is_released_costs_nothing(
     examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,40 +399,16 @@ def blunder(module: str, *, waits: bool) -> Callable[..., Any]:
 
 
 BLUNDERS = [
-    pytest.param(
-        probes,
-        "url_problem",
-        False,
-        Stage.PARSE,
-        marks=known("parse is called outside of every try: run() raises and there is no report"),
-    ),
-    pytest.param(probes, "look_up", True, Stage.DNS),
-    pytest.param(
-        probes,
-        "post",
-        True,
-        Stage.HTTP,
-        marks=known("a post that breaks before it connects reads as a failed tcp stage"),
-    ),
-    pytest.param(probes, "check_http", False, Stage.HTTP, marks=known("_post catches nothing but Refused there")),
-    pytest.param(
-        credentials_module,
-        "surroundings",
-        False,
-        Stage.AUTH,
-        marks=known("_resolve drops the verdict of _taken_apart"),
-    ),
-    pytest.param(
-        credentials_module,
-        "resolve",
-        False,
-        Stage.AUTH,
-        marks=known("_resolve drops the verdict of _taken_apart"),
-    ),
-    pytest.param(probes.Signer, "sign", False, Stage.AUTH),
-    pytest.param(probes, "open_session", True, Stage.OPEN),
-    pytest.param(probes, "list_tools", True, Stage.LIST),
-    pytest.param(probes, "call_tool", True, Stage.CALL),
+    (probes, "url_problem", False, Stage.PARSE),
+    (probes, "look_up", True, Stage.DNS),
+    (probes, "post", True, Stage.HTTP),
+    (probes, "check_http", False, Stage.HTTP),
+    (credentials_module, "surroundings", False, Stage.AUTH),
+    (credentials_module, "resolve", False, Stage.AUTH),
+    (probes.Signer, "sign", False, Stage.AUTH),
+    (probes, "open_session", True, Stage.OPEN),
+    (probes, "list_tools", True, Stage.LIST),
+    (probes, "call_tool", True, Stage.CALL),
 ]
 
 
