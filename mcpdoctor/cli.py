@@ -386,7 +386,8 @@ def _run(plan: Plan, catalogue: Catalogue, network: Network, settings: Settings,
     # The client's libraries log what the report tells better, and some of their versions log credentials.
     logging.disable(logging.CRITICAL)
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+        # A filter would not do: authlib and fastmcp, which the proxy imports, set filters of their own.
+        warnings.showwarning = lambda *_, **__: None
     with _progress(plan, quiet=quiet) as observer:
         return anyio.run(engine.run, plan, catalogue, network, settings, observer)
 

@@ -13,7 +13,7 @@ import ssl
 import time
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,9 @@ from mcpdoctor.redaction import clean, clean_headers
 
 MAX_BODY = 8 * 2**20
 """Bytes of one answer that are read at most; the largest tool lists seen are below 1 MiB."""
+
+EARLY_BODY = 65536
+"""Bytes of a refusal that are read before the client gets it."""
 
 KEPT_BODY = 4000
 """Characters of a body that the transcript keeps."""
@@ -339,6 +342,13 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         self._answered("authorization" in request.headers)
         transcript.last_headers = response.headers
         body = _Body(response, on_close=lambda data: self._record(transcript, request, response, data, started=started))
+        if response.is_error:
+            try:
+                await body.read_early()
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await body.aclose()
+                raise
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in body.replaced]
         return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
 
@@ -428,25 +438,42 @@ class _Body(httpx.AsyncByteStream):
     """
 
     def __init__(self, response: httpx.Response, on_close: Callable[[bytes], None]) -> None:
-        self._response = response
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
+        self._stream = response.stream
         self._on_close: Callable[[bytes], None] | None = on_close
         self._kept = bytearray()
-        self._size = 0
+        self._early: list[bytes] = []
+        self._failure: httpx.TransportError | None = None
+        self._source = self._read()
         packing = response.headers.get("content-encoding", "").lower()
         self._unpack = zlib.decompressobj(wbits=47) if packing in ("gzip", "x-gzip", "deflate") else None
         # A packing that we do not ask for stays packed: httpx would unpack it without a bound.
         self.replaced = (b"content-encoding", b"content-length") if packing else ()
 
+    async def read_early(self) -> None:
+        """Read the beginning now: mcp 1.x drops the body of a refusal, and the reason with it."""
+        try:
+            async for piece in self._source:
+                self._early.append(piece)
+                if len(self._kept) >= EARLY_BODY:
+                    return
+        except httpx.TransportError as error:
+            self._failure = error  # raised where the client reads
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        stream = self._response.stream
-        assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
-        async for chunk in stream:
+        for piece in self._early:
+            yield piece
+        if self._failure is not None:
+            raise self._failure
+        async for piece in self._source:
+            yield piece
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        async for chunk in self._stream:
             for piece in self._pieces(chunk):
-                self._size += len(piece)
-                if self._size > MAX_BODY:
+                if len(self._kept) + len(piece) > MAX_BODY:
                     raise ResponseTooLarge(f"more than {MAX_BODY // 2**20} MiB in one answer")
-                if len(self._kept) < MAX_BODY:
-                    self._kept += piece
+                self._kept += piece
                 yield piece
 
     def _pieces(self, chunk: bytes) -> Iterable[bytes]:
@@ -465,9 +492,8 @@ class _Body(httpx.AsyncByteStream):
         if self._on_close is not None:
             self._on_close(bytes(self._kept))
             self._on_close = None
-        stream = self._response.stream
-        assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101
-        await stream.aclose()
+        await self._source.aclose()
+        await self._stream.aclose()
 
 
 def rpc_method(request: httpx.Request) -> str | None:

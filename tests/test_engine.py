@@ -332,9 +332,10 @@ def test_a_caller_who_was_throttled_sends_nothing_more(
         report = examine(url, services=services, regions=("us-east-1",))
     assert [one.works for one in report.results] == [None] * 12
     held_back = [one for one in report.results if Verdict.FAILED not in verdicts(one)]
-    listed = [one for one in seen if one.rpc_method == "tools/list"]
-    assert len(listed) <= 4  # the sessions that were open at that moment; no more than four are at a time
-    assert len(held_back) == 12 - len(listed) >= 8
+    # The first 429 comes to the client's notification; some versions of the SDK end the session there.
+    went_on = [one for one in seen if one.rpc_method == "notifications/initialized"]
+    assert 1 <= len(went_on) <= 4  # the sessions that were open at that moment; no more than four are at a time
+    assert len(held_back) == 12 - len(went_on)
     for one in held_back:
         reasons = {trace.reason for trace in one.stages if trace.verdict is S}
         assert reasons == {"the host throttles this caller; nothing more was sent"}
