@@ -126,6 +126,7 @@ class Endpoint:
         anonymous_probe: a harmless tool that an unsigned caller may call.
         mistaken: host templates that people write when they mean this server, and that do not exist.
         instead: targets to name, in this order, where such a host was written.
+        fallback_for: endpoints that this one stands in for, unsigned, where they do not work.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Endpoint:
     anonymous_note: str = ""
     mistaken: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
+    fallback_for: tuple[str, ...] = ()
     quota: Quota = field(default_factory=Quota)
 
     @property
@@ -349,9 +351,10 @@ def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint]) -> No
                 except re.error as error:
                     raise Unusable(f"[{check.slug}]: {pattern!r} is no regular expression: {error}.") from error
     for endpoint in endpoints.values():
-        for name in endpoint.instead:
-            if name not in endpoints:
-                raise Unusable(f"[{endpoint.name}]: instead names {name}, which is no endpoint.")
+        for key, names in (("instead", endpoint.instead), ("fallback_for", endpoint.fallback_for)):
+            for name in names:
+                if name not in endpoints:
+                    raise Unusable(f"[{endpoint.name}]: {key} names {name}, which is no endpoint.")
 
 
 def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:

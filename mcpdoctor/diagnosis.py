@@ -154,7 +154,7 @@ def _burden(result: Result) -> tuple[bool, int, float]:
 
 
 def _judge(result: Result, all_results: Sequence[Result], catalogue: Catalogue) -> Result:
-    facts = {**_cell_facts(result.configuration), **_sibling_facts(result, all_results)}
+    facts = {**_cell_facts(result.configuration), **_sibling_facts(result, all_results, catalogue)}
     fired: list[tuple[Check, Finding]] = []
     decided: Trace | None = None
     for trace in result.stages:
@@ -302,9 +302,11 @@ def _parts(url: str) -> tuple[str, str]:
         return url, ""
 
 
-def _sibling_facts(result: Result, all_results: Sequence[Result]) -> dict[str, Fact]:
+def _sibling_facts(result: Result, all_results: Sequence[Result], catalogue: Catalogue) -> dict[str, Fact]:
     """What the other configurations of the same run tell about this one."""
     mine = result.configuration
+    match = catalogue.match(mine.endpoint)
+    stands_in_for = match.endpoint.fallback_for if match else ()
     same_target = [other for other in all_results if other is not result and other.target == result.target]
     twins = [
         other.configuration
@@ -315,7 +317,15 @@ def _sibling_facts(result: Result, all_results: Sequence[Result]) -> dict[str, F
     ]
     services = [twin.service for twin in twins if twin.region == mine.region and twin.service != mine.service]
     regions = [twin.region for twin in twins if twin.service == mine.service and twin.region != mine.region]
-    signed = [other for other in same_target if other.configuration.signed]
+    signed = [
+        other
+        for other in all_results
+        if other.configuration.signed
+        and (
+            other.target == result.target
+            or ((theirs := catalogue.match(other.configuration.endpoint)) and theirs.endpoint.name in stands_in_for)
+        )
+    ]
     facts: dict[str, Fact] = {
         "other_service_works": bool(services),
         "other_region_works": bool(regions),

@@ -35,7 +35,6 @@ from mcpdoctor.model import (
     Verdict,
     trace_of,
 )
-from mcpdoctor.redaction import clean
 from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, Transcript, port_of
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
@@ -332,7 +331,7 @@ class _Run:
         opened = trace_of(talk.traces, Stage.OPEN)
         if talk.transcript is not None and (opened is not None or talk.transcript.exchanges):
             failures = opened.failures if opened else ()
-            for trace in _connection(talk.transcript, failures, lane.proxy):
+            for trace in probes.connection(talk.transcript, failures, lane.proxy):
                 if not self._add(cell, traces, trace):
                     return
             first = next((one for one in talk.transcript.exchanges if one.method == "POST"), None)
@@ -391,7 +390,7 @@ class _Run:
             why = "mcpdoctor broke before it connected"
             tcp, tls = (Trace(stage=stage, verdict=Verdict.SKIPPED, reason=why) for stage in (Stage.TCP, Stage.TLS))
         else:
-            tcp, tls = _connection(attempt.transcript, attempt.outcome.failures, lane.proxy, url=url)
+            tcp, tls = probes.connection(attempt.transcript, attempt.outcome.failures, lane.proxy, url=url)
         return url, tcp, tls, attempt.trace(Stage.HTTP, {})
 
     async def _http(self, url: str, lane: _Lane) -> Trace:
@@ -592,37 +591,6 @@ class _Conversation:
         self.facts["session"] = any("mcp-session-id" in one.headers for one in self.transcript.exchanges)
         elapsed_s = round(max(_since(self.started) - self.transcript.waited_s, 0.0), 6)
         self.keep(outcome.trace(stage, elapsed_s=elapsed_s, facts=dict(self.facts), exchanges=exchanges))
-
-
-def _connection(
-    transcript: Transcript, failures: tuple[Chain, ...], proxy: str | None, *, url: str = ""
-) -> tuple[Trace, Trace]:
-    """Stages tcp and tls, read off the connection events of the first request to a host."""
-    https = urlsplit(url or next((one.url for one in transcript.exchanges), "")).scheme != "http"
-    events = transcript.events
-    ended = {event for event, (_, end) in events.items() if end is not None and event not in transcript.failed}
-    facts: dict[str, Fact] = {
-        "address": transcript.address,
-        "proxy": proxy is not None,
-        "proxy_url": clean(proxy, limit=200) if proxy else None,
-    }
-    tunnel_failed = any(link.type.endswith("ProxyError") for chain in failures for link in chain)
-    if "connect_tcp" not in ended or tunnel_failed:
-        tcp = Trace(stage=Stage.TCP, verdict=Verdict.FAILED, facts=facts, failures=failures)
-        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.BLOCKED, reason="tcp failed")
-    tcp = Trace(
-        stage=Stage.TCP, verdict=Verdict.PASSED, facts=facts, elapsed_s=round(transcript.seconds("connect_tcp"), 6)
-    )
-    if not https:
-        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.SKIPPED, reason="plain http has no TLS")
-    if "start_tls" not in ended:
-        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.FAILED, facts=probes.tls_fault(failures), failures=failures)
-    return tcp, Trace(
-        stage=Stage.TLS,
-        verdict=Verdict.PASSED,
-        facts=dict(transcript.peer),
-        elapsed_s=round(transcript.seconds("start_tls"), 6),
-    )
 
 
 def _our_mistake(error: BaseException) -> str | None:

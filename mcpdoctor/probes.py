@@ -217,6 +217,58 @@ async def look_up(network: Network, host: str, port: int) -> dict[str, Fact]:
     return {"addresses": addresses, "routed": (host, port) in network.routes}
 
 
+# tcp and tls ----------------------------------------------------------------------------------------------------------
+
+
+def connection(
+    transcript: Transcript, failures: tuple[Chain, ...], proxy: str | None, *, url: str = ""
+) -> tuple[Trace, Trace]:
+    """Stages tcp and tls, read off the connection events of the first request to a host.
+
+    Args:
+        transcript: of that request.
+        failures: what it raised.
+        proxy: the HTTP proxy it went through.
+        url: where it went, for a request that left no exchange.
+    """
+    https = urlsplit(url or next((one.url for one in transcript.exchanges), "")).scheme != "http"
+    events = transcript.events
+    ended = {event for event, (_, end) in events.items() if end is not None and event not in transcript.failed}
+    facts: dict[str, Fact] = {
+        "address": transcript.address,
+        "proxy": proxy is not None,
+        "proxy_url": clean(proxy, limit=200) if proxy else None,
+    }
+    tunnel_failed = any(link.type.endswith("ProxyError") for chain in failures for link in chain)
+    if "connect_tcp" not in ended or tunnel_failed:
+        tcp = Trace(stage=Stage.TCP, verdict=Verdict.FAILED, facts=facts, failures=failures)
+        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.BLOCKED, reason="tcp failed")
+    tcp = Trace(
+        stage=Stage.TCP, verdict=Verdict.PASSED, facts=facts, elapsed_s=round(transcript.seconds("connect_tcp"), 6)
+    )
+    if not https:
+        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.SKIPPED, reason="plain http has no TLS")
+    if "start_tls" not in ended:
+        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.FAILED, facts=tls_fault(failures), failures=failures)
+    return tcp, Trace(
+        stage=Stage.TLS,
+        verdict=Verdict.PASSED,
+        facts=dict(transcript.peer),
+        elapsed_s=round(transcript.seconds("start_tls"), 6),
+    )
+
+
+def tls_fault(failures: tuple[Chain, ...]) -> dict[str, Fact]:
+    """What kind of TLS failure the chains tell of, and OpenSSL's own words."""
+    links = [link for chain in failures for link in chain]
+    text = " ".join(f"{link.type} {link.errno or ''} {link.message}" for link in links)
+    if re.search(r"Timeout", text):
+        return {}
+    fault = next((name for name, pattern in _TLS_FAULTS if re.search(pattern, text)), "other")
+    words = max((link.message for link in links if "SSL" in link.type or "SSL" in link.message), key=len, default="")
+    return {"tls_fault": fault, "tls_problem": re.sub(r"\s*\(_ssl\.c:\d+\)", "", words) or "no reason given"}
+
+
 # http and auth: our own POST ------------------------------------------------------------------------------------------
 
 
@@ -311,17 +363,6 @@ def clock_facts(exchange: Exchange, now: float) -> dict[str, Fact]:
         return {}
     words = f"{abs(skew)} s {'ahead' if skew > 0 else 'behind'}" if abs(skew) > 1 else "right"
     return {"clock_skew_s": skew, "clock_skew_text": words}
-
-
-def tls_fault(failures: tuple[Chain, ...]) -> dict[str, Fact]:
-    """What kind of TLS failure the chains tell of, and OpenSSL's own words."""
-    links = [link for chain in failures for link in chain]
-    text = " ".join(f"{link.type} {link.errno or ''} {link.message}" for link in links)
-    if re.search(r"Timeout", text):
-        return {}
-    fault = next((name for name, pattern in _TLS_FAULTS if re.search(pattern, text)), "other")
-    words = max((link.message for link in links if "SSL" in link.type or "SSL" in link.message), key=len, default="")
-    return {"tls_fault": fault, "tls_problem": re.sub(r"\s*\(_ssl\.c:\d+\)", "", words) or "no reason given"}
 
 
 # open, list, call: the real client ------------------------------------------------------------------------------------

@@ -627,3 +627,27 @@ def test_every_failed_configuration_has_an_error_and_a_cause(results: Sequence[R
 def test_judging_what_was_judged_changes_nothing(results: Sequence[Result], interrupted: str | None) -> None:
     once = conclude(Report(results=tuple(results), interrupted=interrupted), CATALOGUE)
     assert conclude(once, CATALOGUE) == once
+
+
+def test_the_knowledge_server_is_the_fallback_where_no_signed_aws_mcp_works(catalogue: Catalogue) -> None:
+    passed = (
+        Trace(stage=Stage.OPEN, verdict=Verdict.PASSED),
+        Trace(stage=Stage.LIST, verdict=Verdict.PASSED, facts={"tool_count": 5}),
+    )
+    failed = (Trace(stage=Stage.AUTH, verdict=Verdict.FAILED),)
+    knowledge = Result(
+        target="aws-knowledge",
+        configuration=Configuration(endpoint="https://knowledge-mcp.global.api.aws"),
+        works=None,
+        stage=Stage.PARSE,
+        stages=passed,
+    )
+
+    def findings_beside(endpoint: str, stages: tuple[Trace, ...]) -> list[str]:
+        signed = Configuration(endpoint=endpoint, region="us-east-1", service="aws-mcp", credential="default")
+        other = Result(target=endpoint, configuration=signed, works=None, stage=Stage.PARSE, stages=stages)
+        return [finding.check for finding in judge((other, knowledge), catalogue)[1].findings]
+
+    assert findings_beside("https://aws-mcp.us-east-1.api.aws/mcp", failed) == ["auth-fallback"]
+    assert findings_beside("https://aws-mcp.us-east-1.api.aws/mcp", passed) == []
+    assert findings_beside("https://other.example/mcp", failed) == []
