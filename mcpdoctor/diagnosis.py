@@ -123,6 +123,36 @@ def works(traces: Sequence[Trace], catalogue: Catalogue) -> bool | None:
     return True if listed is not None and listed.verdict is Verdict.PASSED else None
 
 
+def unexplained(result: Result, catalogue: Catalogue) -> bool:
+    """Whether nothing but the last resort explains why `result` fails; its siblings are not asked."""
+    return _judge(result, (result,), catalogue).cause is Cause.UNEXPLAINED
+
+
+def scope_facts(trace: Trace, configuration: Configuration, catalogue: Catalogue) -> dict[str, Fact]:
+    """What the answer to a request with a scope that is certainly wrong says about the scope of `configuration`.
+
+    A server that names the wrong part of a scope would have named ours too. One that does not says nothing.
+    """
+    exchange = deciding(trace)
+    if exchange is None:
+        return {}
+    said = read(exchange)
+    facts: dict[str, Fact] = {}
+    for check in catalogue.checks.values():
+        if check.cause not in (Cause.WRONG_SERVICE, Cause.WRONG_REGION):
+            continue
+        for condition in check.when:
+            captured = _matches(condition, trace, exchange, said, {})
+            if captured is None:
+                continue
+            if check.cause is Cause.WRONG_REGION:
+                facts["region_matches"] = True
+            elif "expected_service" in captured:
+                facts["expected_service"] = captured["expected_service"]
+                facts["service_matches"] = captured["expected_service"] == configuration.service
+    return facts
+
+
 def judge(results: Sequence[Result], catalogue: Catalogue) -> tuple[Result, ...]:
     """Give every result its findings, cause, stage reached and HTTP status.
 

@@ -20,7 +20,7 @@ import httpx
 from mcpdoctor import __version__, credentials, probes
 from mcpdoctor.catalogue import Catalogue, Quota
 from mcpdoctor.credentials import Resolved
-from mcpdoctor.diagnosis import conclude, deciding, read, throttled
+from mcpdoctor.diagnosis import conclude, deciding, read, scope_facts, throttled, unexplained
 from mcpdoctor.failures import Chain, unwrap
 from mcpdoctor.matrix import Call, Cell, Plan
 from mcpdoctor.model import (
@@ -304,6 +304,8 @@ class _Run:
         if not self._add(cell, traces, http):
             return
         signer, auth = await self._auth(cell, lane, http)
+        if signer is not None and auth.verdict is Verdict.FAILED:
+            auth = await self._ask_for_scope(cell, lane, signer, traces, auth)
         if not self._add(cell, traces, auth) or auth.verdict is Verdict.SKIPPED:
             return
         talk = self._talk_of(cell)
@@ -411,6 +413,30 @@ class _Run:
         attempt = await self.once(key, lambda: self._post(configuration.endpoint, lane, signer, probes.check_auth))
         facts = await self._signing_facts(cell, signer)
         return signer, attempt.trace(Stage.AUTH, {**facts, "unsigned_status": unsigned.status if unsigned else None})
+
+    async def _ask_for_scope(
+        self, cell: Cell, lane: _Lane, signer: probes.Signer, traces: list[Trace], auth: Trace
+    ) -> Trace:
+        """Where a refused signature is not explained, see whether the server names a scope that is wrong.
+
+        One more request, with a service and a region that do not exist: if the server names those, it would have
+        named ours, so ours are right and the secret key is not.
+        """
+        url = cell.configuration.endpoint
+        so_far = Result(
+            target=cell.target,
+            configuration=cell.configuration,
+            works=False,
+            stage=Stage.AUTH,
+            stages=(*traces, auth),
+        )
+        if deciding(auth) is None or not unexplained(so_far, self.catalogue):
+            return auth
+        nowhere = replace(signer, service=probes.NOWHERE, region=probes.NOWHERE)
+        key = ("scope", url, cell.configuration.credential)
+        attempt = await self.once(key, lambda: self._post(url, lane, nowhere, probes.check_auth))
+        asked = attempt.trace(Stage.AUTH, {})
+        return replace(auth, facts={**auth.facts, **scope_facts(asked, cell.configuration, self.catalogue)})
 
     async def _signing_facts(self, cell: Cell, signer: probes.Signer | None) -> dict[str, Fact]:
         """Where the keys of a cell come from, and what they sign for."""

@@ -38,6 +38,9 @@ T = TypeVar("T")
 PROTOCOL = "2025-06-18"
 """MCP revision that our own `initialize` names; servers answer it with the newest one that they share."""
 
+NOWHERE = "mcpdoctor"
+"""A service and a region that no server has."""
+
 _REQUEST_ID = 1
 _MAX_PAGES = 10
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)

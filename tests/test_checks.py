@@ -325,7 +325,7 @@ VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "http/endless": ("http-timeout", soon),
     "http/endless-sse": ("http-timeout", soon),
     "http/escapes": ("auth-bad-credentials", as_it_is),
-    "auth/bad-signature": ("auth-signature-mismatch", as_it_is),
+    "auth/bad-signature": ("auth-bad-signature", as_it_is),
     "open/rate-limited-after-initialize": ("rate-limited", as_it_is),
     "list/denied": ("auth-access-denied", as_it_is),
 }
