@@ -427,7 +427,7 @@ def _color() -> bool:
 def _columns() -> int:
     import shutil
 
-    return min(shutil.get_terminal_size((100, 24)).columns, 120)
+    return min(shutil.get_terminal_size((120, 24)).columns, 120)
 
 
 def _severity(name: str) -> Severity | None:

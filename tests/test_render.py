@@ -245,3 +245,13 @@ def test_the_vocabulary_is_frozen_and_takes_keywords_only() -> None:
     for kind in kinds:
         assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
         assert all(one.kw_only for one in fields(kind))
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_long_target_gives_way_to_the_columns_that_one_looks_for(width: int) -> None:
+    target = f"https://{'gateway' * 20}.example.com/mcp"
+    [_, line, row, *_] = draw(Report(results=(result(target=target),)), "table", width=width).splitlines()
+    assert len(row) <= max(width, len(line))
+    assert len(line) <= max(width, 20 + 80)
+    assert row.startswith("gateway")
+    assert ("…" in row) == (width < 200)

@@ -12,7 +12,7 @@ SUFFIXES = {".json": "json", ".txt": "table"}
 
 
 def draw(
-    report: Report, form: str, *, color: bool = False, width: int = 100, verbose: int = 0, quiet: bool = False
+    report: Report, form: str, *, color: bool = False, width: int = 120, verbose: int = 0, quiet: bool = False
 ) -> str:
     """Draw `report` as `form`.
 

@@ -14,15 +14,15 @@ from mcpdoctor.render.snippets import strands
 HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
 _COLORS = {"works": "green", "fails": "red", "throttled": "yellow", "unknown": "yellow", "as expected": "green"}
 _SEVERITY_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
-_LONGEST_TARGET = 48
+_SHORTEST_TARGET = 20
 
 
-def table(report: Report, *, color: bool = False, width: int = 100, verbose: int = 0, quiet: bool = False) -> str:
+def table(report: Report, *, color: bool = False, width: int = 120, verbose: int = 0, quiet: bool = False) -> str:
     """Draw `report`; see `mcpdoctor.render.draw` for the arguments."""
     if quiet:
         return "".join(f"{line}\n" for line in _short(report))
     paint = _Paint(on=color)
-    parts = [_rows(report.results, paint)]
+    parts = [_rows(report.results, paint, width)]
     if report.interrupted is not None:
         why = "it was interrupted" if report.interrupted == "interrupted" else "its deadline passed"
         parts.append(paint(f"The run ended early: {why}. This is what was found until then.", fg="yellow"))
@@ -54,34 +54,37 @@ class _Paint:
         return click.style(text, fg=fg, bold=bold) if self.on else text
 
 
-def _rows(results: Iterable[Result], paint: _Paint) -> str:
+def _rows(results: Iterable[Result], paint: _Paint, width: int) -> str:
     rows = []
     for result in results:
         one = result.configuration
-        word = result_word(result)
         rows.append(
-            (
-                _shortened(result.target),
+            [
+                result.target.removeprefix("https://"),
                 one.region or "-",
                 one.service if one.signed and one.service else "-",
                 one.credential,
-                paint(word, fg=_COLORS[word]),
+                result_word(result),
                 result.stage.value,
                 str(result.http_status or "-"),
                 result.cause.value if result.cause else "-",
                 f"{result.elapsed_s:.2f} s",
-            )
+            ]
         )
+    # The target is the column that can give way; the others are what one looks for.
+    taken = sum(2 + max(len(row[column]) for row in [list(HEADERS), *rows]) for column in range(1, len(HEADERS)))
+    for row in rows:
+        row[0] = _shortened(row[0], max(width - taken, _SHORTEST_TARGET))
+        row[4] = paint(row[4], fg=_COLORS[row[4]])
     return str(tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True))
 
 
-def _shortened(target: str) -> str:
-    """A target that fits a column: of a long URL the middle is left out, since both ends tell it from others."""
-    text = target.removeprefix("https://")
-    if len(text) <= _LONGEST_TARGET:
+def _shortened(text: str, length: int) -> str:
+    """A text that fits a column: of a long URL the middle is left out, since both ends tell it from others."""
+    if len(text) <= length:
         return text
-    half = (_LONGEST_TARGET - 1) // 2
-    return f"{text[:half]}…{text[-half:]}"
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[head + 1 - length :]}"
 
 
 def _short(report: Report) -> Iterator[str]:
