@@ -72,7 +72,9 @@ def _rows(results: Iterable[Result], paint: _Paint, width: int) -> str:
             ]
         )
     # The target is the column that can give way; the others are what one looks for.
-    taken = sum(2 + max(len(row[column]) for row in [list(HEADERS), *rows]) for column in range(1, len(HEADERS)))
+    # tabulate keeps two spaces between columns, and makes each two wider than its header at least.
+    columns = list(zip(*rows, strict=True))[1:]
+    taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in zip(HEADERS[1:], columns, strict=False))
     for row in rows:
         row[0] = _shortened(row[0], max(width - taken, _SHORTEST_TARGET))
         row[4] = paint(row[4], fg=_COLORS[row[4]])
