@@ -206,6 +206,12 @@ def test_a_suite_of_the_user_is_tried_and_its_expectation_counts(lab: Lab, tmp_p
     assert checked("--lab", "--suite", str(path), codes=(1,))["exit_code"] == 1
 
 
+def test_a_suite_without_targets_examines_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text("title = 'x'\ntargets = []\n", encoding="utf-8")
+    assert "Nothing was examined" in run("check", "--suite", str(path), codes=(3,))
+
+
 def test_a_profile_that_does_not_exist_is_a_finding(lab: Lab) -> None:
     report = checked(AWS_MCP, "-p", "nobody", *through(lab), codes=(1,))
     [result] = report["results"]

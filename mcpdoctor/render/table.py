@@ -21,6 +21,8 @@ def table(report: Report, *, color: bool = False, width: int = 120, verbose: int
     """Draw `report`; see `mcpdoctor.render.draw` for the arguments."""
     if quiet:
         return "".join(f"{line}\n" for line in _short(report))
+    if not report.results:
+        return "Nothing was examined: the suite names no target.\n"
     paint = _Paint(on=color)
     parts = [_rows(report.results, paint, width)]
     if report.interrupted is not None:
