@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -134,7 +135,7 @@ def test_the_version_imports_nothing_heavy() -> None:
     )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "click" in loaded
-    assert set() == loaded & {"httpx", "botocore", "mcp", "anyio", "pydantic", "rich", "tabulate", "uvicorn", "tomllib"}
+    assert set() == loaded & {"httpx", "botocore", "mcp", "anyio", "pydantic", "rich", "tabulate", "uvicorn"}
 
 
 def test_a_dry_run_prints_the_plan_and_touches_nothing(lab: Lab) -> None:
@@ -299,6 +300,27 @@ def test_progress_and_colour_are_only_for_terminals(lab: Lab) -> None:
     assert "\x1b" not in run("check", url)
     assert "\x1b[" in run("check", url, FORCE_COLOR="1")
     assert "\x1b" not in run("check", url, FORCE_COLOR="1", NO_COLOR="1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_progress_is_live_on_a_terminal_and_leaves_standard_output_alone(lab: Lab) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    url = FAULTS["healthy/none"].url(lab)
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    done = subprocess.run(
+        [*ENTRY, "check", url], stdout=subprocess.PIPE, stderr=theirs, env=environ, text=True, timeout=60, check=False
+    )
+    os.close(theirs)
+    drawn = b""
+    with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+        while piece := os.read(ours, 65536):
+            drawn += piece
+    os.close(ours)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert b"1/1" in drawn
 
 
 def test_a_reader_that_goes_away_is_no_error_of_ours(lab: Lab) -> None:
