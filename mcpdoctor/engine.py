@@ -168,18 +168,26 @@ class _Once:
     """Work that many cells need and one of them does."""
 
     def __init__(self) -> None:
-        self._done: dict[Hashable, tuple[anyio.Event, list[Any]]] = {}
+        self._begun: dict[Hashable, anyio.Event] = {}
+        self._results: dict[Hashable, Any] = {}
+        self._errors: dict[Hashable, Exception] = {}
 
     async def __call__(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> Any:
-        """The result of `work` for `key`; the first caller does it, the others wait."""
-        if key in self._done:
-            event, box = self._done[key]
-            await event.wait()
-            return box[0]
-        event, box = self._done[key] = (anyio.Event(), [])
-        box.append(await work())  # raises only when the run is cancelled, and then the waiters are too
-        event.set()
-        return box[0]
+        """The result of `work` for `key`; the first caller does it, the others wait and get what it got."""
+        if key in self._begun:
+            await self._begun[key].wait()
+            if key in self._errors:
+                raise self._errors[key]
+            return self._results[key]
+        self._begun[key] = anyio.Event()
+        try:
+            self._results[key] = await work()
+        except Exception as error:
+            self._errors[key] = error
+            raise
+        finally:
+            self._begun[key].set()
+        return self._results[key]
 
 
 async def run(
@@ -257,8 +265,16 @@ class _Run:
     async def _cell(self, index: int, cell: Cell) -> None:
         async with self.jobs:
             started = time.perf_counter()
+            traces = self.traces[index]
             try:
-                await self._walk(cell, self.traces[index])
+                with _evidence() as outcome:
+                    await self._walk(cell, traces)
+                if outcome.verdict is not Verdict.PASSED:
+                    # Nothing should come out of there; what does costs this cell its next stage, not the run.
+                    reached = {trace.stage for trace in traces}
+                    self._add(
+                        cell, traces, outcome.trace(next((one for one in Stage if one not in reached), Stage.CALL))
+                    )
             finally:
                 self.elapsed[index] = time.perf_counter() - started
             if self.observer is not None:
@@ -280,11 +296,7 @@ class _Run:
         """Take one cell through its stages, until one fails."""
         configuration = cell.configuration
         url = configuration.endpoint
-        with _evidence() as outcome:
-            parsed = probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s)
-        if outcome.verdict is not Verdict.PASSED:
-            parsed = outcome.trace(Stage.PARSE)
-        if not self._add(cell, traces, parsed):
+        if not self._add(cell, traces, probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s)):
             return
         host, port = urlsplit(url).hostname or "", port_of(url)
         if not self._add(cell, traces, await self.once(("dns", host, port), lambda: self._dns(url, host, port))):

@@ -504,3 +504,21 @@ def test_where_the_environment_names_a_proxy_it_is_asked_and_blamed(lab: Lab, ca
     assert stage(result, Stage.DNS).reason == "the HTTP proxy looks the name up"
     assert (result.stage, result.cause) == (Stage.TCP, Cause.PROXY_FAILURE)
     assert "proxy-password" not in repr(report)
+
+
+def test_a_client_that_cannot_be_imported_is_told_and_costs_no_other_result(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ImportError("cannot import name 'eval_type_backport'")
+
+    monkeypatch.setattr(probes, "load_client", broken)
+    report = examine(SIGNED, fault("http/not-found"), services=("aws-mcp",), regions=("us-east-1", "eu-west-1"))
+    seen = [(one.works, one.stage, one.cause) for one in report.results]
+    assert seen == [
+        (False, Stage.OPEN, Cause.UNEXPLAINED),
+        (False, Stage.AUTH, Cause.WRONG_REGION),
+        (False, Stage.HTTP, Cause.NOT_FOUND),
+        (False, Stage.HTTP, Cause.NOT_FOUND),
+    ]
+    assert "eval_type_backport" in report.results[0].findings[0].text
