@@ -20,7 +20,7 @@ import httpx
 from mcpdoctor import __version__, credentials, probes
 from mcpdoctor.catalogue import Catalogue, Quota
 from mcpdoctor.credentials import Resolved
-from mcpdoctor.diagnosis import conclude, deciding, read, scope_facts, throttled, unexplained
+from mcpdoctor.diagnosis import Said, conclude, deciding, read, scope_facts, throttled, unexplained
 from mcpdoctor.failures import Chain, unwrap
 from mcpdoctor.matrix import Call, Cell, Plan
 from mcpdoctor.model import (
@@ -349,8 +349,9 @@ class _Run:
                 if not self._add(cell, traces, trace):
                     return
             first = next((one for one in talk.transcript.exchanges if one.method == "POST"), None)
-            http = self._judged(Stage.HTTP, first, probes.check_http, failures)
-            auth = self._judged(Stage.AUTH, first, probes.check_auth, failures)
+            said = probes.heard_first(talk.transcript)
+            http = self._judged(Stage.HTTP, first, said, probes.check_http, failures)
+            auth = self._judged(Stage.AUTH, first, said, probes.check_auth, failures)
             if not self._add(cell, traces, http, replace(auth, facts={**facts, **auth.facts})):
                 return
         self._add(cell, traces, *talk.traces)
@@ -359,15 +360,15 @@ class _Run:
         self,
         stage: Stage,
         exchange: Exchange | None,
+        said: Said | None,
         check: Callable[[Exchange, Any], None],
-        failures: tuple[Chain, ...],
+        failures: tuple[Chain, ...] = (),
     ) -> Trace:
-        """A trace of a stage from an exchange that somebody else sent."""
-        if exchange is None or exchange.status is None:
+        """A trace of a stage from an exchange that another stage, or the real client, sent."""
+        if exchange is None or exchange.status is None or said is None:
             return Trace(
                 stage=stage, verdict=Verdict.FAILED, failures=failures, exchanges=(exchange,) if exchange else ()
             )
-        said = read(exchange)
         with _evidence() as outcome:
             check(exchange, said)
         return outcome.trace(
@@ -414,7 +415,9 @@ class _Run:
         configuration = cell.configuration
         unsigned = deciding(http)
         if not configuration.signed:
-            return None, self._judged(Stage.AUTH, unsigned, probes.check_auth, ())
+            # The exchange keeps the beginning of the body; what it was, the stage before has read from all of it.
+            said = replace(read(unsigned), kind=str(http.facts.get("answer"))) if unsigned else None
+            return None, self._judged(Stage.AUTH, unsigned, said, probes.check_auth)
         signer, refusal = await self._signer(cell)
         if signer is None:
             assert refusal is not None  # noqa: S101  # one of the two is given

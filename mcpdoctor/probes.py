@@ -323,6 +323,14 @@ def heard(transcript: Transcript) -> Said | None:
     return read(replace(last, body=transcript.last_body.decode("utf-8", errors="replace")))
 
 
+def heard_first(transcript: Transcript) -> Said | None:
+    """What the server said to the first POST, read from the whole body; None where no answer came."""
+    first = next((one for one in transcript.exchanges if one.method == "POST"), None)
+    if first is None or first.status is None:
+        return None
+    return read(replace(first, body=transcript.first_body.decode("utf-8", errors="replace")))
+
+
 def check_http(exchange: Exchange, said: Said) -> None:
     """Whether an answer to an unsigned `initialize` comes from something that can be an MCP server.
 

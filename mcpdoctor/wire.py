@@ -216,6 +216,7 @@ class Transcript:
         events: connection events of httpcore, name to (started, ended) seconds; the last connection counts.
         peer: facts of the TLS session, where one was made.
         address: the address that took the connection.
+        first_body: the body of the first POST's answer, whole.
         last_body: the last body that was read, whole.
         last_headers: the headers of the last answer, not redacted.
         waited_s: seconds that the pacer held requests back.
@@ -229,6 +230,7 @@ class Transcript:
     failed: set[str] = field(default_factory=set)
     peer: dict[str, Any] = field(default_factory=dict)
     address: str | None = None
+    first_body: bytes = b""
     last_body: bytes = b""
     last_headers: httpx.Headers = field(default_factory=httpx.Headers)
     waited_s: float = 0.0
@@ -406,6 +408,8 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         started: float,
     ) -> None:
         transcript.last_body = body
+        if request.method == "POST" and not any(one.method == "POST" for one in transcript.exchanges):
+            transcript.first_body = body
         transcript.exchanges.append(
             Exchange(
                 method=request.method,

@@ -18,8 +18,8 @@ from botocore.exceptions import CredentialRetrievalError
 from conftest import Examine, network_of
 
 from mcpdoctor import credentials as credentials_module
-from mcpdoctor import engine, matrix, probes
-from mcpdoctor.catalogue import Catalogue
+from mcpdoctor import engine, matrix, probes, wire
+from mcpdoctor.catalogue import Catalogue, Endpoint
 from mcpdoctor.lab import Lab, Seen
 from mcpdoctor.matrix import Axes, Call, Cell
 from mcpdoctor.model import Cause, Report, Result, Stage, Trace, Verdict, trace_of
@@ -522,3 +522,26 @@ def test_a_client_that_cannot_be_imported_is_told_and_costs_no_other_result(
         (False, Stage.HTTP, Cause.NOT_FOUND),
     ]
     assert "eval_type_backport" in report.results[0].findings[0].text
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("name", "credential"), [("none", "none"), ("signed", "default")])
+def test_an_answer_longer_than_what_the_record_keeps_is_judged_by_all_of_it(
+    examine: Examine, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, name: str, credential: str, strict: bool
+) -> None:
+    monkeypatch.setattr(wire, "KEPT_BODY", 20)
+    host = Endpoint(
+        name="x", title="X", url="https://lab.test/", service="aws-mcp", strict=strict, source="-", as_of="-"
+    )
+    known = Catalogue(checks=catalogue.checks, endpoints={"x": host}, suites={})
+    report = examine(
+        fault(f"healthy/{name}"),
+        credentials=(credential,),
+        services=("aws-mcp",),
+        regions=("us-east-1",),
+        catalogue=known,
+    )
+    [one] = report.results
+    assert (one.works, one.cause) == (True, None)
+    bodies = [exchange.body or "" for trace in one.stages for exchange in trace.exchanges]
+    assert max(map(len, bodies)) < 80
