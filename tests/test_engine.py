@@ -527,7 +527,7 @@ def test_a_client_that_cannot_be_imported_is_told_and_costs_no_other_result(
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize(("name", "credential"), [("none", "none"), ("signed", "default")])
 def test_an_answer_longer_than_what_the_record_keeps_is_judged_by_all_of_it(
-    examine: Examine, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, name: str, credential: str, strict: bool
+    examine: Examine, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, name: str, *, credential: str, strict: bool
 ) -> None:
     monkeypatch.setattr(wire, "KEPT_BODY", 20)
     host = Endpoint(
