@@ -39,6 +39,7 @@ from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, 
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
 _RELEASE_S = 2.0
+_THROTTLED = "the host throttles this caller; nothing more was sent"
 _OUR_MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, NotImplementedError)
 
 
@@ -313,7 +314,7 @@ class _Run:
             return
         if contact_url != url:
             http = await self.once(("http", url), lambda: self._http(url, lane))
-        if not self._add(cell, traces, http):
+        if not self._add(cell, traces, http) or (http.verdict is Verdict.SKIPPED and not configuration.signed):
             return
         signer, auth = await self._auth(cell, lane, http)
         if signer is not None and auth.verdict is Verdict.FAILED:
@@ -422,8 +423,6 @@ class _Run:
         if signer is None:
             assert refusal is not None  # noqa: S101  # one of the two is given
             return None, refusal
-        if True in lane.throttled:
-            return None, _held_back(Stage.AUTH)
         key = ("auth", configuration.endpoint, signer.region, signer.service, configuration.credential)
         attempt = await self.once(key, lambda: self._post(configuration.endpoint, lane, signer, probes.check_auth))
         facts = await self._signing_facts(cell, signer)
@@ -502,11 +501,16 @@ class _Run:
         signer: probes.Signer | None,
         check: Callable[[Exchange, Any], None],
     ) -> _Attempt:
-        """One POST of our own, and the end of the session it may have opened."""
+        """One POST of our own, and the end of the session it may have opened.
+
+        Nothing is sent once the host has throttled this kind of caller; a signed one has a limit of its own.
+        """
         secrets = signer.resolved.secrets if signer else ()
         transcript = Transcript()
         facts: dict[str, Fact] = {}
         async with lane.turn:
+            if (signer is not None) in lane.throttled:
+                return _Attempt(transcript=transcript, outcome=_Outcome(Verdict.SKIPPED, reason=_THROTTLED))
             lane.transport.use(transcript, secrets)
             started = time.perf_counter()
             with _evidence() as outcome:
@@ -514,6 +518,9 @@ class _Run:
                     await probes.post(lane.client, url, signer)
                 check(transcript.exchanges[-1], probes.heard(transcript))
             elapsed_s = _since(started) - transcript.waited_s
+            sent = Trace(stage=Stage.HTTP, verdict=Verdict.FAILED, exchanges=tuple(transcript.exchanges))
+            if throttled(sent, self.catalogue):
+                lane.throttled.add(signer is not None)
         said = probes.heard(transcript)
         if said is not None:
             facts["answer"] = said.kind
@@ -542,7 +549,7 @@ class _Run:
         """Stages open, list and call, with the client that users run."""
         async with lane.sessions:
             if cell.configuration.signed in lane.throttled:
-                talk.traces.append(_held_back(Stage.OPEN))
+                talk.traces.append(Trace(stage=Stage.OPEN, verdict=Verdict.SKIPPED, reason=_THROTTLED))
                 return
             await self.once("client", lambda: probes.in_thread(probes.load_client))
             talk.transcript = Transcript()
@@ -651,7 +658,7 @@ def _complete(traces: list[Trace], interrupted: str | None) -> tuple[Trace, ...]
     """Every stage has a verdict: what did not come to pass is blocked or skipped, with the reason."""
     found = {trace.stage: trace for trace in traces}
     ended = next((trace for trace in traces if trace.verdict in (Verdict.FAILED, Verdict.BROKEN)), None)
-    held = next((trace for trace in traces if trace.verdict is Verdict.SKIPPED and trace.facts.get("held_back")), None)
+    held = next((trace for trace in traces if trace.verdict is Verdict.SKIPPED and trace.reason == _THROTTLED), None)
     if ended is not None:
         verdict, reason = Verdict.BLOCKED, f"{ended.stage} failed"
     elif held is not None:
@@ -660,15 +667,6 @@ def _complete(traces: list[Trace], interrupted: str | None) -> tuple[Trace, ...]
         why = "the run was interrupted" if interrupted == "interrupted" else "the deadline of the run passed"
         verdict, reason = Verdict.SKIPPED, why
     return tuple(found.get(stage) or Trace(stage=stage, verdict=verdict, reason=reason) for stage in Stage)
-
-
-def _held_back(stage: Stage) -> Trace:
-    return Trace(
-        stage=stage,
-        verdict=Verdict.SKIPPED,
-        reason="the host throttles this caller; nothing more was sent",
-        facts={"held_back": True},
-    )
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -334,7 +334,8 @@ def heard_first(transcript: Transcript) -> Said | None:
 def check_http(exchange: Exchange, said: Said) -> None:
     """Whether an answer to an unsigned `initialize` comes from something that can be an MCP server.
 
-    A refusal of the caller counts as one: who may come in is the business of stage auth.
+    A refusal of the caller counts as one, and so does throttling: who may come in, and how often, is the business of
+    stage auth. A signed caller has a limit of its own.
 
     Raises:
         Refused: it is no such answer.
@@ -342,7 +343,8 @@ def check_http(exchange: Exchange, said: Said) -> None:
     status = exchange.status or 0
     refusal = status in (400, 401, 403) and (said.kind == "rpc-error" or said.error_type is not None)
     bare_refusal = status in (401, 403) and said.kind != "html"
-    if refusal or bare_refusal or _accepted(exchange, said):
+    throttled = status == httpx.codes.TOO_MANY_REQUESTS
+    if refusal or bare_refusal or throttled or _accepted(exchange, said):
         return
     raise Refused
 

@@ -356,7 +356,7 @@ def refuses(check: Callable[[Exchange, Any], None], exchange: Exchange) -> bool:
         (answer(202, RPC_OK), True, True),
         (answer(301, "", location="https://example.com"), True, True),
         (answer(404, '{"message":"Not Found"}'), True, True),
-        (answer(429, RPC_NO), True, True),
+        (answer(429, RPC_NO), False, True),
         (answer(500, RPC_NO), True, True),
         (answer(None), True, True),
     ],
