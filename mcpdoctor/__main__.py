@@ -11,6 +11,8 @@ def main() -> None:
     """Run the command line; exits with the codes of the design, never with a traceback."""
     from mcpdoctor.cli import cli
 
+    # httpx imports its own command line where click and rich are installed: a tenth of a run that fails early.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None makes the import fail, which httpx expects
     # Importing the MCP client makes a million objects that stay; looking through them for garbage is a tenth of a run.
     gc.set_threshold(100_000)
     try:

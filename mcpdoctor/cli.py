@@ -341,7 +341,8 @@ def check(
     if dry_run:
         _print_plan(plan, form)
         return
-    with _network(connect_to, ca_bundle, use_lab=use_lab) as (network, lab):
+    tls = any(cell.configuration.endpoint.lower().startswith("https:") for cell in plan.cells)
+    with _network(connect_to, ca_bundle, use_lab=use_lab, tls=tls) as (network, lab):
         settings = Settings(
             timeout_s=timeout,
             deadline_s=deadline,
@@ -357,7 +358,7 @@ def check(
 
 @contextmanager
 def _network(
-    connect_to: tuple[str, ...], ca_bundle: str | None, *, use_lab: bool
+    connect_to: tuple[str, ...], ca_bundle: str | None, *, use_lab: bool, tls: bool
 ) -> Iterator[tuple[Network, Lab | None]]:
     """The way to the servers: the real one, or the lab's."""
     from mcpdoctor.wire import Network, parse_route, tls_context
@@ -365,7 +366,8 @@ def _network(
     routes = [parse_route(text) for text in connect_to]
     if not use_lab:
         by_name = {(route.host, route.port): route for route in routes}
-        yield Network(context=tls_context(ca_bundle), routes=by_name, environ=os.environ), None
+        context = tls_context(ca_bundle, needed=tls)
+        yield Network(context=context, routes=by_name, environ=os.environ), None
         return
     from mcpdoctor.lab import Lab
 

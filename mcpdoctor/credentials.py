@@ -53,7 +53,13 @@ def profile_of(reference: str) -> str | None:
     return reference.removeprefix(PROFILE) if reference.startswith(PROFILE) else None
 
 
-def resolve(reference: str, *, environ: Mapping[str, str], standby: Mapping[str, str] | None = None) -> Resolved:
+def resolve(
+    reference: str,
+    *,
+    environ: Mapping[str, str],
+    standby: Mapping[str, str] | None = None,
+    with_region: bool = True,
+) -> Resolved:
     """Find the keys behind a reference.
 
     Args:
@@ -61,6 +67,7 @@ def resolve(reference: str, *, environ: Mapping[str, str], standby: Mapping[str,
         environ: environment variables for `env`.
         standby: environment variables of the lab: they are the `default` credential, and `env` where `environ`
             has no key.
+        with_region: find the region too; without it, keys of the environment need no look at the AWS files.
 
     Raises:
         botocore.exceptions.BotoCoreError: as botocore raises it: NoCredentialsError, ProfileNotFound,
@@ -68,14 +75,16 @@ def resolve(reference: str, *, environ: Mapping[str, str], standby: Mapping[str,
     """
     from botocore.credentials import EnvProvider
     from botocore.exceptions import NoCredentialsError
-    from botocore.session import Session
 
-    profile = profile_of(reference)
-    session = Session(profile=profile)
     if standby is not None and (reference == "default" or (reference == "env" and not environ.get(_KEY_ID))):
         # Nothing of the user's is asked, so nothing of the user's can be in the way.
         region, credentials = environ.get("AWS_DEFAULT_REGION"), EnvProvider(standby).load()
+    elif reference == "env" and not with_region:
+        region, credentials = None, EnvProvider(environ).load()
     else:
+        from botocore.session import Session
+
+        session = Session(profile=profile_of(reference))
         region = session.get_config_variable("region")
         credentials = EnvProvider(environ).load() if reference == "env" else session.get_credentials()
     if credentials is None:
@@ -87,31 +96,34 @@ def resolve(reference: str, *, environ: Mapping[str, str], standby: Mapping[str,
     return Resolved(
         credentials=credentials,
         region=region or (standby or {}).get("AWS_DEFAULT_REGION"),
-        facts={"provider": credentials.method, "temporary": bool(keys.token), "profile": profile},
+        facts={"provider": credentials.method, "temporary": bool(keys.token), "profile": profile_of(reference)},
         secrets=tuple(filter(None, (keys.access_key, keys.secret_key, keys.token))),
     )
 
 
-def surroundings(reference: str, environ: Mapping[str, str]) -> dict[str, Fact]:
-    """What the texts of a failed credential need: profile names and files that botocore sees. No keys, no network."""
+def known_profiles() -> tuple[str, ...]:
+    """Names of the profiles that botocore sees; empty where it cannot read its files."""
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
+    try:
+        return tuple(sorted(Session().full_config.get("profiles", {})))
+    except BotoCoreError:
+        return ()
+
+
+def surroundings(reference: str, environ: Mapping[str, str]) -> dict[str, Fact]:
+    """What the texts of a failed credential need to say where it was looked for. No keys, no files, no network."""
     files = [
         environ.get("AWS_CONFIG_FILE", "~/.aws/config"),
         environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
     ]
-    try:
-        profiles = tuple(sorted(Session().full_config.get("profiles", {})))
-    except BotoCoreError:
-        profiles = ()
     profile = profile_of(reference)
     # A profile of the environment fails in the same way as one that was named; then its name is the thing to show.
     named = profile or environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
     only = "AWS_REGION" in environ and "AWS_DEFAULT_REGION" not in environ
     return {
         "profile": named or "default",
-        "profiles": profiles,
         "config_files": " and ".join(files),
         "profile_option": f" --profile {named}" if named else "",
         "credential_note": _no_keys(reference, environ),

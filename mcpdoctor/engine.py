@@ -486,9 +486,19 @@ class _Run:
         facts: dict[str, Fact] = {}
         resolved: Resolved | None = None
 
+        with_region = any(
+            cell.configuration.region is None and cell.configuration.credential == reference for cell in self.plan.cells
+        )
+
         def work() -> Resolved:
             facts.update(credentials.surroundings(reference, environ))
-            return credentials.resolve(reference, environ=environ, standby=self.settings.standby)
+            try:
+                return credentials.resolve(
+                    reference, environ=environ, standby=self.settings.standby, with_region=with_region
+                )
+            except Exception:
+                facts["profiles"] = credentials.known_profiles()
+                raise
 
         with _evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
             resolved = await probes.in_thread(work)

@@ -136,13 +136,17 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
     return {scheme: proxy for scheme, proxy in found.items() if proxy}
 
 
-def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+def tls_context(ca_bundle: str | None, *, needed: bool = True) -> ssl.SSLContext:
     """The TLS context of the real client (httpx's, so SSL_CERT_FILE counts), plus the authorities of a bundle.
+
+    Args:
+        ca_bundle: path of PEM certificates to trust besides the usual ones.
+        needed: whether any URL is https; where none is, no authorities are loaded, and nothing would be trusted.
 
     Raises:
         Unusable: the bundle cannot be read or holds no certificate.
     """
-    context = httpx.create_ssl_context()
+    context = httpx.create_ssl_context() if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_bundle is not None:
         try:
             context.load_verify_locations(ca_bundle)

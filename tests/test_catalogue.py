@@ -374,3 +374,18 @@ def test_without_a_list_of_regions_the_region_stands() -> None:
 @given(region=st.text(max_size=20) | st.from_regex(r"[a-z]{2}-[a-z]+-\d", fullmatch=True))
 def test_the_nearest_region_is_always_one_that_exists(region: str) -> None:
     assert nearest_region(region, REGIONS) in REGIONS
+
+
+def test_every_pattern_of_the_catalogue_is_a_regular_expression(
+    catalogue: Catalogue,
+) -> None:
+    patterns = [
+        pattern
+        for check in catalogue.checks.values()
+        for condition in check.when
+        for pattern in (condition.body, *condition.header.values())
+        if pattern is not None
+    ]
+    assert len(patterns) > 10
+    for pattern in patterns:
+        re.compile(pattern)

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpdoctor.credentials import check_reference, environment_region, profile_of, resolve, surroundings
+from mcpdoctor.credentials import check_reference, environment_region, known_profiles, profile_of, resolve, surroundings
 from mcpdoctor.model import Unusable
 
 KEY, SECRET, TOKEN = (
@@ -322,7 +322,7 @@ def test_the_profiles_that_botocore_sees_are_named_in_order(config: Path, shared
     shared.write_text(keys("alpha"))
     environ = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(shared)}
     facts = surroundings("profile:beta", environ)
-    assert facts["profiles"] == ("alpha", "default", "zeta")
+    assert known_profiles() == ("alpha", "default", "zeta")
     assert facts["config_files"] == f"{config} and {shared}"
     assert facts["profile"] == "beta"
     assert facts["profile_option"] == " --profile beta"
@@ -331,13 +331,20 @@ def test_the_profiles_that_botocore_sees_are_named_in_order(config: Path, shared
 def test_without_settings_the_usual_files_are_named() -> None:
     facts = surroundings("default", {})
     assert facts["config_files"] == "~/.aws/config and ~/.aws/credentials"
-    assert facts["profiles"] == ()
+    assert known_profiles() == ()
     assert (facts["profile"], facts["profile_option"]) == ("default", "")
 
 
 def test_a_broken_file_leaves_the_profiles_unknown(config: Path) -> None:
     config.write_text("[profile x\nnonsense")
-    assert surroundings("default", {})["profiles"] == ()
+    assert known_profiles() == ()
+
+
+def test_keys_of_the_environment_need_no_look_at_broken_files_where_the_region_is_known(config: Path) -> None:
+    config.write_text("[profile x\nnonsense")
+    assert resolve("env", environ=KEYS, with_region=False).region is None
+    with pytest.raises(ConfigParseError):
+        resolve("env", environ=KEYS)
 
 
 @pytest.mark.parametrize(
