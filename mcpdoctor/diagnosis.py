@@ -67,7 +67,10 @@ def read(exchange: Exchange) -> Said:
     document = _document(body)
     if not isinstance(document, dict):
         kind = "other" if body.strip() else "empty"
-        return Said(kind=kind, error_type=error_type, message=_line(body), request_id=request_id)
+        code, words = (re.search(rf"<{tag}>([^<]{{1,400}})</{tag}>", body) for tag in ("Code", "Message"))
+        message = _line(words[1] if words else body)
+        error_type = error_type or (_bare_type(code[1]) if code else None)
+        return Said(kind=kind, error_type=error_type, message=message, request_id=request_id)
     if isinstance(error := document.get("error"), dict) and ("jsonrpc" in document or "code" in error):
         code = error.get("code")
         return Said(
@@ -357,6 +360,7 @@ def _sibling_facts(result: Result, all_results: Sequence[Result], catalogue: Cat
         )
     ]
     facts: dict[str, Fact] = {
+        "works": result.works is True,
         "other_service_works": bool(services),
         "other_region_works": bool(regions),
         "signed_fails": bool(signed) and not any(other.works is not False for other in signed),
@@ -386,7 +390,8 @@ def _trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[st
         "location": headers.get("location", "an address it does not name"),
         "content_kind": _content_kind(said, headers),
         "retry_after": wait,
-        "retry_note": f" ({wait} s, says its Retry-After header)" if wait else "",
+        "retry_note": f" ({wait}{' s' if wait.isdigit() else ''}, says its Retry-After header)" if wait else "",
+        "answer_complete": exchange is not None and exchange.complete,
         "timeout_note": f" (HTTP {status} came, the body did not end)" if status else "",
         "root_message": f"{root.type}: {root.message}" if root else "no exception",
         "chain": " / ".join(format_chain(chain) for chain in trace.failures) or "none",
@@ -412,13 +417,30 @@ def _status(traces: Sequence[Trace], decided: Trace | None) -> int | None:
 
 
 def _document(body: str) -> Any:
-    """The JSON document of a body; of an event stream, that of the last event that holds one."""
+    """The JSON document of a body; of an event stream, the first response in it, else its last event."""
     text = body.strip()
-    if not text.startswith(("{", "[")):
-        events = re.findall(r"^data:\s?(\{.*)$", body, flags=re.MULTILINE)
-        text = events[-1] if events else ""
+    if text.startswith(("{", "[")):
+        return _json(text)
+    events = [_json(data) for data in event_data(body)]
+    answers = [one for one in events if isinstance(one, dict) and ("result" in one or "error" in one)]
+    return answers[0] if answers else events[-1] if events else None
+
+
+def event_data(body: str) -> list[str]:
+    """The data of each event of an event stream, its lines joined (HTML standard, section 9.2.6)."""
+    events, lines = [], list[str]()
+    for line in [*re.split(r"\r\n|\r|\n", body), ""]:
+        if line.startswith("data:"):
+            lines.append(line[5:].removeprefix(" "))
+        elif not line and lines:
+            events.append("\n".join(lines))
+            lines = []
+    return events
+
+
+def _json(text: str) -> Any:
     try:
-        return json.loads(text) if text else None
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
 

@@ -137,6 +137,7 @@ class Exchange:
         headers: chosen response headers, names in lower case, values redacted and capped.
         body: beginning of the response body as text, redacted and capped; None where it was not read.
         body_size: bytes of body that were read.
+        complete: whether the body was read to its end.
         elapsed_s: seconds from sending the request to the last byte read.
     """
 
@@ -147,6 +148,7 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     body_size: int = 0
+    complete: bool = False
     elapsed_s: float = 0.0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import socket
 import ssl
 import time
@@ -61,8 +62,6 @@ def parse_route(text: str) -> Route:
     Raises:
         Unusable: it is not of that form.
     """
-    import re
-
     found = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+):(\d{1,5}):(\[[^\]]+\]|[^:\[\]]+):(\d{1,5})", text)
     if not found or not (0 < int(found[2]) < 65536 and 0 < int(found[4]) < 65536):
         shown = clean(text, limit=100)
@@ -347,7 +346,12 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             raise
         self._answered("authorization" in request.headers)
         transcript.last_headers = response.headers
-        body = _Body(response, on_close=lambda data: self._record(transcript, request, response, data, started=started))
+        body = _Body(
+            response,
+            on_close=lambda data, complete: self._record(
+                transcript, request, response, data, started=started, complete=complete
+            ),
+        )
         if response.is_error:
             try:
                 await body.read_early()
@@ -410,33 +414,36 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         body: bytes,
         *,
         started: float,
+        complete: bool = False,
     ) -> None:
         transcript.last_body = body
         if request.method == "POST" and not any(one.method == "POST" for one in transcript.exchanges):
             transcript.first_body = body
+        # A server may send back what it got; its own signature belongs to what a record must not hold.
+        signature = re.search(r"Signature=([0-9a-f]{64})", request.headers.get("authorization", ""))
+        secrets = (*self._secrets, *([signature[1]] if signature else ()))
         transcript.exchanges.append(
             Exchange(
                 method=request.method,
-                url=clean(str(request.url.copy_with(userinfo=b"")), limit=2000, secrets=self._secrets),
+                url=clean(str(request.url.copy_with(userinfo=b"")), limit=2000, secrets=secrets),
                 rpc_method=rpc_method(request),
                 status=response.status_code if response else None,
-                headers=clean_headers(response.headers.multi_items(), secrets=self._secrets) if response else {},
-                body=self._text(response, body),
+                headers=clean_headers(response.headers.multi_items(), secrets=secrets) if response else {},
+                body=_text(body, secrets) if response else None,
                 body_size=len(body),
+                complete=complete,
                 elapsed_s=round(time.perf_counter() - started, 6),
             )
         )
 
-    def _text(self, response: httpx.Response | None, body: bytes) -> str | None:
-        if response is None:
-            return None
-        # Masking needs a secret whole, so a little more than what is kept is looked at.
-        text = body[: 4 * KEPT_BODY].decode("utf-8", errors="replace")
-        return clean(text, limit=KEPT_BODY, secrets=self._secrets)
-
     async def aclose(self) -> None:
         """Close the connections."""
         await self._inner.aclose()
+
+
+def _text(body: bytes, secrets: Collection[str]) -> str:
+    # Masking needs a secret whole, so a little more than what is kept is looked at.
+    return clean(body[: 4 * KEPT_BODY].decode("utf-8", errors="replace"), limit=KEPT_BODY, secrets=secrets)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -445,11 +452,12 @@ class _Body(httpx.AsyncByteStream):
     gzip and deflate are unpacked here and not by httpx: a few kilobytes can unpack to gigabytes.
     """
 
-    def __init__(self, response: httpx.Response, on_close: Callable[[bytes], None]) -> None:
+    def __init__(self, response: httpx.Response, on_close: Callable[[bytes, bool], None]) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
         self._stream = response.stream
-        self._on_close: Callable[[bytes], None] | None = on_close
+        self._on_close: Callable[[bytes, bool], None] | None = on_close
         self._kept = bytearray()
+        self.complete = False
         self._early: list[bytes] = []
         self._failure: httpx.TransportError | None = None
         self._source = self._read()
@@ -483,6 +491,7 @@ class _Body(httpx.AsyncByteStream):
                     raise ResponseTooLarge(f"more than {MAX_BODY // 2**20} MiB in one answer")
                 self._kept += piece
                 yield piece
+        self.complete = True
 
     def _pieces(self, chunk: bytes) -> Iterable[bytes]:
         if self._unpack is None:
@@ -498,7 +507,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         if self._on_close is not None:
-            self._on_close(bytes(self._kept))
+            self._on_close(bytes(self._kept), self.complete)
             self._on_close = None
         await self._source.aclose()
         await self._stream.aclose()
@@ -520,11 +529,16 @@ async def read_answer(response: httpx.Response, request_id: object) -> None:
         async for _ in response.aiter_bytes():
             pass
         return
+    data: list[str] = []
     with anyio.CancelScope() as patience:
         async for line in response.aiter_lines():
-            if line.startswith("data:") and _answers(line[5:], request_id):
-                # A server ends the stream after its answer; a connection that saw that end can be used again.
-                patience.deadline = min(patience.deadline, anyio.current_time() + _STREAM_END_S)
+            if line.startswith("data:"):
+                data.append(line[5:])
+            elif not line:
+                if _answers("\n".join(data), request_id):
+                    # A server ends the stream after its answer; a connection that saw that end can be used again.
+                    patience.deadline = min(patience.deadline, anyio.current_time() + _STREAM_END_S)
+                data = []
 
 
 def _answers(data: str, request_id: object) -> bool:
