@@ -9,14 +9,16 @@ import sys
 
 def main() -> None:
     """Run the command line; exits with the codes of the design, never with a traceback."""
-    from mcpdoctor.cli import cli
-
     # httpx imports its own command line where click and rich are installed: a tenth of a run that fails early.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None makes the import fail, which httpx expects
     # Importing the MCP client makes a million objects that stay; looking through them for garbage is a tenth of a run.
     gc.set_threshold(100_000)
     try:
+        from mcpdoctor.cli import cli
+
         cli(prog_name="mcpdoctor")
+    except KeyboardInterrupt:
+        sys.exit(1)  # before there was anything to report
     except BrokenPipeError:
         # The reader of a pipe has gone (| head). Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

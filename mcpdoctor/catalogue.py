@@ -123,6 +123,7 @@ class Endpoint:
         auth: what it accepts: `sigv4`, `bearer`, `none`.
         strict: its limit is so low that mcpdoctor sends no request of its own beside the real client's.
         credential_probe: a tool name that does not exist: only a caller whose signature counts gets past the 401.
+        probe_answer: what the answer to that tool name matches, once the caller is let in.
         anonymous_probe: a harmless tool that an unsigned caller may call.
         mistaken: host templates that people write when they mean this server, and that do not exist.
         instead: targets to name, in this order, where such a host was written.
@@ -139,6 +140,7 @@ class Endpoint:
     auth: tuple[str, ...] = ("sigv4",)
     strict: bool = False
     credential_probe: str | None = None
+    probe_answer: str = "(?i)unknown tool"
     anonymous_probe: str | None = None
     anonymous_note: str = ""
     mistaken: tuple[str, ...] = ()

@@ -170,8 +170,9 @@ def _call(tool: str | None, arguments: str | None) -> Call | None:
         return None
     try:
         given = json.loads(arguments or "{}")
-    except ValueError as error:
-        raise click.BadParameter(f"not valid JSON: {error}.", param_hint="--arguments") from error
+        json.dumps(given, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"not valid JSON in UTF-8: {error}.", param_hint="--arguments") from error
     if not isinstance(given, dict):
         raise click.BadParameter('a JSON object is wanted, such as {"query": "s3"}.', param_hint="--arguments")
     return Call(tool=tool, arguments=given)
@@ -397,7 +398,7 @@ def _run(plan: Plan, catalogue: Catalogue, network: Network, settings: Settings,
 @contextmanager
 def _progress(plan: Plan, *, quiet: bool) -> Iterator[Observer | None]:
     """Live progress on a terminal; nothing in CI, in a pipe, or when asked to be quiet."""
-    if quiet or os.environ.get("CI") or not sys.stderr.isatty():
+    if quiet or os.environ.get("CI") or not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
     from mcpdoctor.render.progress import Progress
@@ -411,19 +412,28 @@ def _show(report: Report, form: str, outputs: tuple[tuple[str, Path], ...], *, q
 
     color = _color()
     width = click.get_current_context().terminal_width or _columns()
-    click.echo(draw(report, form, color=color, width=width, verbose=verbose, quiet=quiet), nl=False, color=color)
+    troubles = []
     for file_form, path in outputs:
         try:
             path.write_text(draw(report, file_form, verbose=verbose), encoding="utf-8")
         except OSError as error:
-            raise Refusal(f"{path}: cannot be written: {error.strerror or error}.") from error
+            troubles.append(f"{path}: cannot be written: {error.strerror or error}.")
+    try:
+        click.echo(draw(report, form, color=color, width=width, verbose=verbose, quiet=quiet), nl=False, color=color)
+    except BrokenPipeError:
+        # The reader of a pipe has gone (| head); the exit code still tells. Python would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        troubles.append(f"Standard output cannot be written: {error.strerror or error}.")
+    if troubles:
+        raise Refusal(" ".join(troubles))
 
 
 def _color() -> bool:
     """Colour on a terminal; NO_COLOR and FORCE_COLOR overrule."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout is not None and sys.stdout.isatty())
 
 
 def _columns() -> int:

@@ -314,6 +314,8 @@ class _Run:
             return
         if contact_url != url:
             http = await self.once(("http", url), lambda: self._http(url, lane))
+        if http.verdict is Verdict.FAILED and configuration.signed:
+            http = await self._signed_first(cell, lane, http)
         if not self._add(cell, traces, http) or (http.verdict is Verdict.SKIPPED and not configuration.signed):
             return
         signer, auth = await self._auth(cell, lane, http)
@@ -428,6 +430,18 @@ class _Run:
         facts = await self._signing_facts(cell, signer)
         return signer, attempt.trace(Stage.AUTH, {**facts, "unsigned_status": unsigned.status if unsigned else None})
 
+    async def _signed_first(self, cell: Cell, lane: _Lane, http: Trace) -> Trace:
+        """A server may answer unsigned callers with anything; to a signed cell, only its own request counts."""
+        if deciding(http) is None:
+            return http  # no answer at all: asking once more would only wait once more
+        _, auth = await self._auth(cell, lane, http)
+        exchange = deciding(auth)
+        if exchange is None:
+            return http
+        said = replace(read(exchange), kind=str(auth.facts.get("answer")))
+        again = self._judged(Stage.HTTP, exchange, said, probes.check_http)
+        return again if again.verdict is Verdict.PASSED else http
+
     async def _ask_for_scope(
         self, cell: Cell, lane: _Lane, signer: probes.Signer, traces: list[Trace], auth: Trace
     ) -> Trace:
@@ -502,6 +516,9 @@ class _Run:
 
         with _evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
             resolved = await probes.in_thread(work)
+        facts["credential_resolved"] = resolved is not None
+        timed_out = any(link.type == "TimeoutError" for chain in outcome.failures for link in chain)
+        facts["in_time"] = f" within {self.settings.timeout_s:g} s" if timed_out else ""
         return _Identity(resolved=resolved, outcome=outcome, facts=facts, elapsed_s=_since(started))
 
     async def _post(
@@ -625,7 +642,7 @@ class _Conversation:
                 await probes.call_tool(one, call, self.facts)
         elif signed and endpoint is not None and endpoint.credential_probe:
             async with self._stage(Stage.CALL):
-                await probes.probe_credential(one, endpoint.credential_probe, self.transcript, self.facts)
+                await probes.probe_credential(one, endpoint, self.transcript, self.facts)
         elif not signed and endpoint is not None and endpoint.anonymous_probe and not endpoint.strict:
             async with self._stage(Stage.CALL):
                 await probes.call_tool(one, Call(tool=endpoint.anonymous_probe, arguments={}), self.facts)

@@ -111,6 +111,9 @@ def _with_axes(line: SuiteTarget, axes: Axes) -> SuiteTarget:
 
 
 def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str) -> list[Cell]:
+    if re.match(r"[a-z]+://[^/?#]*@", line.target, re.IGNORECASE):
+        # Refused before anything can show it.
+        raise Unusable("A URL that holds a user name or password is not used; AWS takes a signature instead.")
     named = catalogue.endpoints.get(line.target)
     if named is None and not _looks_like_url(line.target):
         raise Unusable(_unknown(line.target, catalogue))

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from mcpdoctor import __version__
-from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.catalogue import Catalogue, Endpoint
 from mcpdoctor.credentials import Resolved
 from mcpdoctor.diagnosis import Said, read
 from mcpdoctor.failures import Chain
@@ -43,7 +43,8 @@ NOWHERE = "mcpdoctor"
 
 _REQUEST_ID = 1
 _MAX_PAGES = 10
-_LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)
+_REFUSAL = re.compile(r"(?i)expired|credential|identity|authenticat|authoriz|token|denied|too many|throttl|limit")
+_LOOPBACK = re.compile(r"localhost\.?|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)
 _REGION_IN_URL = re.compile(r"(?<![a-z0-9])([a-z]{2}(?:-[a-z]+)+-\d)(?![a-z0-9])")
 
 # What OpenSSL says, and what it comes down to; the first that is found counts.
@@ -175,6 +176,12 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     facts["host_note"] = "AWS runs MCP servers under similar names." if suggestions and not match else ""
     facts["host_remedy"] = (
         f"Use {_with_titles(suggestions, catalogue)}." if suggestions else "Check the spelling of the host in the URL."
+    )
+    expected = region or (in_url[1] if in_url else None)
+    facts["region_remedy"] = (
+        f'Sign for {expected}: aws_region="{expected}", or --region {expected}.'
+        if expected
+        else "Sign for the region that the endpoint is in; its owner or its documentation names it."
     )
     facts["path_remedy"] = "Check the path; MCP endpoints of AWS end in /mcp."
     if endpoint is None:
@@ -466,25 +473,37 @@ async def call_tool(one: ClientSession, call: Call, facts: dict[str, Fact]) -> N
     facts["tool_answer_size"] = len(text)
 
 
-async def probe_credential(one: ClientSession, tool: str, transcript: Transcript, facts: dict[str, Fact]) -> None:
+async def probe_credential(
+    one: ClientSession, endpoint: Endpoint, transcript: Transcript, facts: dict[str, Fact]
+) -> None:
     """Call a tool that does not exist: a caller whose signature counts learns that there is no such tool.
 
     An unsigned caller gets 401 for it (section 4.1 of the notes on the AWS MCP Server), so this tells what the
-    signature is worth, and has no side effect.
+    signature is worth, and has no side effect. An answer that is neither that nor a refusal proves nothing, and is
+    no failure either.
 
     Raises:
-        Refused: the answer was a refusal of the caller.
+        Refused: the tool answered with a refusal of the caller.
+        mcp.shared.exceptions.McpError: the server did.
     """
     from mcp.shared.exceptions import McpError
 
-    facts["tool"] = tool
+    facts["tool"] = endpoint.credential_probe
     try:
-        await one.call_tool(tool, {})
-    except McpError:
+        result = await one.call_tool(endpoint.credential_probe or "", {})
+        text = " ".join(getattr(part, "text", "") for part in result.content)
+        refused = result.isError and bool(_REFUSAL.search(text))
+    except McpError as error:
+        text = str(error)
         last = next((exchange for exchange in reversed(transcript.exchanges) if exchange.method == "POST"), None)
-        if last is None or last.status != httpx.codes.OK:
+        if last is None or last.status != httpx.codes.OK or _REFUSAL.search(text):
             raise
-    facts["signature_counts"] = True
+        refused = False
+    if refused:
+        facts["tool_failed"] = True
+        facts["tool_message"] = clean(" ".join(text.split()), limit=300)
+        raise Refused
+    facts["signature_counts"] = bool(re.search(endpoint.probe_answer, text))
 
 
 def protocol_facts(said: Said | None, body: bytes) -> dict[str, Fact]:
