@@ -551,6 +551,7 @@ class _Run:
         said = probes.heard(transcript)
         if said is not None:
             facts["answer"] = said.kind
+            facts["answered_in_full"] = transcript.exchanges[-1].complete
             facts |= probes.clock_facts(transcript.exchanges[-1], time.time())
         if session_id := transcript.last_headers.get("mcp-session-id"):
             self.background.start_soon(self._release, url, lane, signer, session_id)
