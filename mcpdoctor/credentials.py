@@ -18,6 +18,10 @@ _KEY_ID = "AWS_ACCESS_KEY_ID"
 REFERENCES = "default, env, profile:NAME or none"
 
 
+class MalformedKeysError(ValueError):
+    """Keys with characters that no key has: a blank or a line end from pasting, most of the time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """A credential that has keys.
@@ -93,6 +97,15 @@ def resolve(
     keys = credentials.get_frozen_credentials()
     if not keys.access_key or not keys.secret_key:
         raise NoCredentialsError
+    odd = [
+        name
+        for name, value in (("access key", keys.access_key), ("secret key", keys.secret_key), ("token", keys.token))
+        if value and not all("!" <= character <= "~" for character in value)
+    ]
+    if odd:
+        raise MalformedKeysError(
+            f"the {' and the '.join(odd)} hold a blank, a line end or a character outside of ASCII"
+        )
     return Resolved(
         credentials=credentials,
         region=region or (standby or {}).get("AWS_DEFAULT_REGION"),

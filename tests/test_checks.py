@@ -215,6 +215,7 @@ PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "auth-no-region": no_region,
     "auth-credentials-partial": environment(AWS_ACCESS_KEY_ID="AKIALABHALFAKEYONLY1"),
     "auth-no-credentials": environment(),
+    "auth-keys-malformed": environment(AWS_ACCESS_KEY_ID="AKIALABWITHABLANK123 ", AWS_SECRET_ACCESS_KEY="made/up"),
     "auth-login-expired": profile("sso", SSO),
     "auth-credentials-unusable": profile("broken", PROCESS),
     "auth-wants-bearer": as_it_is,
@@ -287,7 +288,7 @@ def test_every_check_has_a_fault_and_a_provocation_and_no_fault_is_forgotten(cat
     assert set(catalogue.checks) == set(PROVOCATIONS)
     named = {check.lab for check in catalogue.checks.values()}
     assert named - set(FAULTS) == set()
-    assert set(FAULTS) - named == set(VARIANTS) | {"healthy/none", "healthy/signed"}
+    assert set(FAULTS) - named == set(VARIANTS) | {"healthy/none", "healthy/signed", "healthy/signed-only"}
 
 
 @pytest.fixture(scope="session")
@@ -295,6 +296,7 @@ def healthy(lab: Lab, catalogue: Catalogue) -> tuple[Result, ...]:
     """Servers with which nothing is wrong, signed and unsigned."""
     targets = {
         FAULTS["healthy/signed"].url(): "default",
+        FAULTS["healthy/signed-only"].url(): "default",
         FAULTS["healthy/none"].url(): "none",
         lab.endpoints["agentcore-gateway"]: "default",
         lab.endpoints["eks-mcp/us-east-1"]: "default",

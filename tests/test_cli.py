@@ -166,6 +166,9 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(lab: Lab) -> None:
         (["aws-mcp", "--arguments", "{}"], "--tool NAME"),
         (["aws-mcp", "--tool", "x", "--arguments", "{"], "not valid JSON"),
         (["aws-mcp", "--tool", "x", "--arguments", "[]"], "a JSON object is wanted"),
+        (["aws-mcp", "--tool", "x", "--arguments", "[" * 100_000], "not valid JSON"),
+        (["aws-mcp", "--tool", "x", "--arguments", '{"a": "\\ud800"}'], "not valid JSON in UTF-8"),
+        (["https://bob:AKIAIOSFODNN7EXAMPLE@x.example/mcp"], "holds a user name or password"),
         (["-o", "report.pdf"], "does not say its format"),
         (["-o", "json:/no/such/directory/r.json"], "cannot be written"),
         (["--checks", "/no/such/directory"], "no such directory"),
@@ -205,6 +208,16 @@ def test_a_suite_of_the_user_is_tried_and_its_expectation_counts(lab: Lab, tmp_p
     assert checked("--lab", "--suite", str(path))["exit_code"] == 0
     path.write_text("title = 'x'\n" + line.format("unsigned"), encoding="utf-8")
     assert checked("--lab", "--suite", str(path), codes=(1,))["exit_code"] == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_copy_that_cannot_be_written_costs_no_other(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    url = FAULTS["healthy/none"].url(lab)
+    done = finished("check", url, "-o", "json:/dev/full", "-o", str(path))
+    assert (done.returncode, "works" in done.stdout) == (2, True)
+    assert "/dev/full: cannot be written: No space left on device" in done.stderr
+    assert json.loads(path.read_text(encoding="utf-8"))["exit_code"] == 0
 
 
 def test_a_suite_without_targets_examines_nothing(tmp_path: Path) -> None:

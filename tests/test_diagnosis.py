@@ -651,3 +651,39 @@ def test_the_knowledge_server_is_the_fallback_where_no_signed_aws_mcp_works(cata
     assert findings_beside("https://aws-mcp.us-east-1.api.aws/mcp", failed) == ["auth-fallback"]
     assert findings_beside("https://aws-mcp.us-east-1.api.aws/mcp", passed) == []
     assert findings_beside("https://other.example/mcp", failed) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'data: {"jsonrpc":"2.0",\ndata: "id":1,\ndata: "result":{}}\n\n',
+        'event: message\rdata: {"jsonrpc":"2.0","id":1,"result":{}}\r\r',
+        'data:  {"jsonrpc":"2.0","id":1,"result":{}}\r\n\r\n',
+        'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\ndata: {"jsonrpc":"2.0","method":"notifications/message"}\n\n',
+        ': hello\n\ndata: {"jsonrpc":"2.0","id":1,"result":{}}',
+    ],
+)
+def test_every_legal_event_stream_is_read(body: str) -> None:
+    exchange = Exchange(method="POST", url="-", status=200, headers={"content-type": "text/event-stream"}, body=body)
+    assert read(exchange).kind == "rpc-result"
+
+
+def test_an_xml_error_of_aws_is_read() -> None:
+    body = (
+        "<ErrorResponse><Error><Code>RequestTimeTooSkewed</Code><Message>Too far off.</Message></Error></ErrorResponse>"
+    )
+    said = read(Exchange(method="POST", url="-", status=403, body=body))
+    assert (said.error_type, said.message) == ("RequestTimeTooSkewed", "Too far off.")
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"), [("2", "(2 s, says"), ("Sun, 22 Nov 2026 16:29:10 GMT", "16:29:10 GMT, says")]
+)
+def test_the_wait_a_server_asks_for_is_told_as_it_was_given(catalogue: Catalogue, wait: str, words: str) -> None:
+    exchange = Exchange(method="POST", url="-", status=429, headers={"retry-after": wait})
+    trace = Trace(stage=Stage.AUTH, verdict=Verdict.FAILED, exchanges=(exchange,))
+    one = Result(
+        target="x", configuration=Configuration(endpoint="https://x/"), works=None, stage=Stage.PARSE, stages=(trace,)
+    )
+    [judged] = judge((one,), catalogue)
+    assert words in judged.findings[0].remedy

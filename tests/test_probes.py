@@ -434,3 +434,51 @@ def test_threads_run_side_by_side() -> None:
 
     anyio.run(work)
     assert both.broken is False
+
+
+# what the credential probe proves ------------------------------------------------------------------------------------
+
+
+class _Answering:
+    """A session whose tool calls all get this answer."""
+
+    def __init__(self, text: str, *, raises: bool) -> None:
+        self.text, self.raises = text, raises
+
+    async def call_tool(self, *_: object) -> object:
+        from mcp.shared.exceptions import McpError
+        from mcp.types import CallToolResult, ErrorData, TextContent
+
+        if self.raises:
+            raise McpError(ErrorData(code=-32602, message=self.text))
+        return CallToolResult(content=[TextContent(type="text", text=self.text)], isError=True)
+
+
+@pytest.mark.parametrize("raises", [True, False])
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("Unknown tool: aws___mcpdoctor_probe", True),
+        ("Something nobody foresaw", False),
+        ("Your AWS session token has expired.", None),
+        ("Authentication failed: Unable to verify your user identity.", None),
+        ("Too many requests. Please try again later.", None),
+    ],
+)
+def test_only_an_unknown_tool_proves_that_a_signature_counts(
+    catalogue: Catalogue, text: str, counts: bool | None, *, raises: bool
+) -> None:
+    transcript = Transcript(exchanges=[Exchange(method="POST", url="-", status=200)])
+    facts: dict[str, Any] = {}
+    session: Any = _Answering(text, raises=raises)
+
+    async def work() -> None:
+        await probes.probe_credential(session, catalogue.endpoints["aws-mcp"], transcript, facts)
+
+    if counts is None:
+        with pytest.raises(Exception, match=r".*") as refusal:
+            anyio.run(work)
+        assert type(refusal.value).__name__ == ("McpError" if raises else "Refused")
+    else:
+        anyio.run(work)
+    assert facts.get("signature_counts") is counts

@@ -526,6 +526,13 @@ _ALL: tuple[Fault, ...] = (
     ),
     Fault(
         stage="auth",
+        name="malformed-keys",
+        summary="A blank came along when the key was pasted.",
+        endpoint=AWS_MCP,
+        setup="Use the credential env with a blank after the access key.",
+    ),
+    Fault(
+        stage="auth",
         name="sso-expired",
         summary="The login of a single sign-on profile has run out.",
         endpoint=AWS_MCP,
@@ -703,6 +710,12 @@ _ALL: tuple[Fault, ...] = (
     ),
     Fault(
         stage="healthy", name="none", summary="Nothing is wrong; no signature is looked at.", answer=on(do=unverified)
+    ),
+    Fault(
+        stage="healthy",
+        name="signed-only",
+        summary="Nothing is wrong with a signed request; without a signature the server falls over.",
+        answer=guard(unsigned=lambda _: in_json({"message": "Internal Server Error"}, status=500)),
     ),
     Fault(stage="healthy", name="signed", summary="Nothing is wrong with a signed request.", answer=guard()),
 )
