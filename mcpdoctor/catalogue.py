@@ -149,11 +149,6 @@ class Endpoint:
     quota: Quota = field(default_factory=Quota)
 
     @property
-    def regional(self) -> bool:
-        """Whether the region is part of the URL."""
-        return "{region}" in self.url
-
-    @property
     def yours(self) -> bool:
         """Whether the URL has a part that only its owner knows (a gateway id): it cannot be named as a target."""
         return bool(_names(self.url) - {"region"})

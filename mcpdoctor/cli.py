@@ -51,31 +51,26 @@ def refusing(command: F) -> F:
     return wrapped  # type: ignore[return-value]  # the same signature
 
 
-def _complete_targets(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
+def _completing(
+    names: Callable[[Catalogue], dict[str, str]],
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Completion in the shell from names of the catalogue, each with its title."""
 
-    from mcpdoctor.catalogue import load
+    def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
 
-    endpoints = load().endpoints.values()
-    return [
-        CompletionItem(one.name, help=one.title) for one in endpoints if one.name.startswith(begun) and not one.yours
-    ]
+        from mcpdoctor.catalogue import load
 
+        return [CompletionItem(name, help=title) for name, title in names(load()).items() if name.startswith(begun)]
 
-def _complete_suites(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    from mcpdoctor.catalogue import load
-
-    return [CompletionItem(one.name, help=one.title) for one in load().suites.values() if one.name.startswith(begun)]
+    return complete
 
 
-def _complete_checks(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    from mcpdoctor.catalogue import load
-
-    return [CompletionItem(one.slug, help=one.title) for one in load().checks.values() if one.slug.startswith(begun)]
+_complete_targets = _completing(
+    lambda known: {one.name: one.title for one in known.endpoints.values() if not one.yours}
+)
+_complete_suites = _completing(lambda known: {one.name: one.title for one in known.suites.values()})
+_complete_checks = _completing(lambda known: {one.slug: one.title for one in known.checks.values()})
 
 
 @click.group(context_settings=CONTEXT)

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ from mcpdoctor.model import (
     Verdict,
     trace_of,
 )
+from mcpdoctor.redaction import clean
 from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, Transcript, port_of
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
@@ -82,9 +83,10 @@ class _Outcome:
     failures: tuple[Chain, ...] = ()
     reason: str | None = None
 
-    def take(self, error: BaseException) -> None:
+    def take(self, error: BaseException, secrets: Collection[str]) -> None:
         """Turn what was raised into a verdict and chains."""
-        self.failures = tuple(chain for chain in unwrap(error) if not chain[-1].type.endswith("probes.Refused"))
+        chains = unwrap(error, secrets=secrets)  # an exception may quote what the server sent back
+        self.failures = tuple(chain for chain in chains if not chain[-1].type.endswith("probes.Refused"))
         mistake = _our_mistake(error)
         self.verdict = Verdict.FAILED if mistake is None else Verdict.BROKEN
         self.reason = None if mistake is None else f"a fault of mcpdoctor itself: {mistake}"
@@ -95,13 +97,13 @@ class _Outcome:
 
 
 @contextmanager
-def _evidence() -> Iterator[_Outcome]:
+def _evidence(secrets: Collection[str] = ()) -> Iterator[_Outcome]:
     """The one place where exceptions become evidence; what cancels the run passes through."""
     outcome = _Outcome()
     try:
         yield outcome
     except Exception as error:  # noqa: BLE001  # whatever it is, the report must tell it
-        outcome.take(error)
+        outcome.take(error, secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -540,7 +542,7 @@ class _Run:
                 return _Attempt(transcript=transcript, outcome=_Outcome(Verdict.SKIPPED, reason=_THROTTLED))
             lane.transport.use(transcript, secrets)
             started = time.perf_counter()
-            with _evidence() as outcome:
+            with _evidence(secrets) as outcome:
                 with anyio.fail_after(self.settings.timeout_s) as transcript.scope:
                     await probes.post(lane.client, url, signer)
                 check(transcript.exchanges[-1], probes.heard(transcript))
@@ -609,6 +611,7 @@ class _Conversation:
         timeout_s: float,
     ) -> None:
         self.cell, self.signer, self.transport, self.timeout_s = cell, signer, transport, timeout_s
+        self.secrets = signer.resolved.secrets if signer else ()
         self.transcript = transport.transcript
         self.keep = talk.traces.append
         self.under_way: Stage | None = None
@@ -619,7 +622,7 @@ class _Conversation:
     async def hold(self) -> None:
         """Open, list, call, close."""
         url = self.cell.configuration.endpoint
-        with _evidence() as outcome, anyio.CancelScope() as closing:
+        with _evidence(self.secrets) as outcome, anyio.CancelScope() as closing:
             async with probes.session(url, self.signer, self.transport, timeout_s=self.timeout_s) as one:
                 async with self._stage(Stage.OPEN):
                     await probes.open_session(one, self.facts)
@@ -666,7 +669,17 @@ class _Conversation:
         self.seen = len(self.transcript.exchanges)
         self.facts["session"] = any("mcp-session-id" in one.headers for one in self.transcript.exchanges)
         elapsed_s = round(max(_since(self.started) - self.transcript.waited_s, 0.0), 6)
-        self.keep(outcome.trace(stage, elapsed_s=elapsed_s, facts=dict(self.facts), exchanges=exchanges))
+        self.keep(outcome.trace(stage, elapsed_s=elapsed_s, facts=self._shown(), exchanges=exchanges))
+
+    def _shown(self) -> dict[str, Fact]:
+        """The facts of the stage, without what a server may have sent back of our keys."""
+
+        def masked(value: Fact) -> Fact:
+            if isinstance(value, str):
+                return clean(value, secrets=self.secrets)
+            return tuple(clean(one, secrets=self.secrets) for one in value) if isinstance(value, tuple) else value
+
+        return {name: masked(value) for name, value in self.facts.items()}
 
 
 def _our_mistake(error: BaseException) -> str | None:
@@ -691,9 +704,11 @@ def _complete(traces: list[Trace], interrupted: str | None) -> tuple[Trace, ...]
         verdict, reason = Verdict.BLOCKED, f"{ended.stage} failed"
     elif held is not None:
         verdict, reason = Verdict.SKIPPED, held.reason or ""
-    else:
+    elif interrupted is not None:
         why = "the run was interrupted" if interrupted == "interrupted" else "the deadline of the run passed"
         verdict, reason = Verdict.SKIPPED, why
+    else:
+        verdict, reason = Verdict.BROKEN, "a fault of mcpdoctor itself: it lost this stage"
     return tuple(found.get(stage) or Trace(stage=stage, verdict=verdict, reason=reason) for stage in Stage)
 
 

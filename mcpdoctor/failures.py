@@ -95,19 +95,6 @@ def unwrap(exc: BaseException, *, secrets: Collection[str] = ()) -> tuple[Chain,
     return tuple(tuple(read[id(link)] for link in path) for path in paths[:MAX_LEAVES])
 
 
-def root_cause(exc: BaseException, *, secrets: Collection[str] = ()) -> Failure:
-    """Name the innermost failure of the best chain.
-
-    Args:
-        exc: any exception or exception group.
-        secrets: literal strings to mask in the message.
-
-    Returns:
-        The last failure of the first chain of `unwrap`.
-    """
-    return unwrap(exc, secrets=secrets)[0][-1]
-
-
 def format_chain(chain: Chain) -> str:
     """Write a chain as one line, outermost exception first.
 

@@ -247,7 +247,10 @@ def test_every_template_matches_its_own_endpoint_in_every_region(catalogue: Cata
             url = re.sub(r"{\w+}", "abc123", endpoint.url_for(region))
             match = catalogue.match(url)
             assert match is not None, url
-            assert (match.endpoint.name, match.region) == (endpoint.name, region if endpoint.regional else None)
+            assert (match.endpoint.name, match.region) == (
+                endpoint.name,
+                region if "{region}" in endpoint.url else None,
+            )
 
 
 @pytest.mark.parametrize("url", ["https://[::1/mcp", "https://\u2100.com/mcp"])

@@ -546,3 +546,21 @@ def test_an_answer_longer_than_what_the_record_keeps_is_judged_by_all_of_it(
     assert (one.works, one.cause) == (True, None)
     bodies = [exchange.body or "" for trace in one.stages for exchange in trace.exchanges]
     assert max(map(len, bodies)) < 80
+
+
+def test_a_server_that_sends_back_what_it_got_gets_nothing_of_it_into_the_report(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "AKIALABEXAMPLEDEFLT2"
+
+    async def echoing(one: Any, facts: dict[str, Any]) -> None:
+        await one.initialize()
+        facts["server_name"] = f"you are secretToken/{key}/0123456789"
+        raise RuntimeError(f"the server said: secretToken/{key}/0123456789")
+
+    monkeypatch.setattr(probes, "open_session", echoing)
+    secret = f"secretToken/{key}/0123456789"
+    standby = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    report = examine(fault("healthy/none"), services=("x",), regions=("us-east-1",), standby=standby)
+    assert stage(report.results[0], Stage.OPEN).verdict is F
+    assert "0123456789" not in repr(report)
