@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import CancelledError as FutureCancelled
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +28,7 @@ from mcpdoctor.failures import MAX_DEPTH, MAX_LEAVES, Chain, Failure, format_cha
 UNHURRIED = settings(deadline=None)  # other tests run on the same machine
 
 
-def root_cause(exc: BaseException, *, secrets: tuple[str, ...] = ()) -> Failure:
+def root_cause(exc: BaseException, *, secrets: Collection[str] = ()) -> Failure:
     return unwrap(exc, secrets=secrets)[0][-1]
 
 
