@@ -216,6 +216,11 @@ def test_quiet_is_one_line_for_each_target() -> None:
     ]
 
 
+def test_quiet_tells_an_expected_failure_from_another() -> None:
+    drawn = draw(Report(results=(failed(expected=Cause.WRONG_SERVICE),)), "table", quiet=True)
+    assert drawn == "aws-mcp: fails as expected: wrong-service\n"
+
+
 def test_verbose_shows_stages_and_twice_the_exchanges() -> None:
     exchange = Exchange(
         method="POST", url="https://x/mcp", status=401, headers={"server": "s"}, body='{"message": "no"}'

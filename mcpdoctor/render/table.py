@@ -99,10 +99,10 @@ def _short(report: Report) -> Iterator[str]:
             signed = f"signed for {one.service} in {one.region} with {one.credential}" if one.signed else "unsigned"
             yield f"{target}: works: {one.endpoint} {signed}"
             continue
-        causes = dict.fromkeys(
-            result.cause.value if result.cause else "unknown" for result in report.results if result.target == target
-        )
-        yield f"{target}: does not work: {', '.join(causes)}"
+        mine = [result for result in report.results if result.target == target]
+        causes = dict.fromkeys(result.cause.value if result.cause else "unknown" for result in mine)
+        words = "fails as expected" if {"as expected"} == set(map(result_word, mine)) else "does not work"
+        yield f"{target}: {words}: {', '.join(causes)}"
 
 
 def _stages(result: Result, paint: _Paint, *, exchanges: bool) -> str:
