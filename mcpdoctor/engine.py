@@ -353,7 +353,7 @@ class _Run:
             for trace in probes.connection(talk.transcript, failures, lane.proxy):
                 if not self._add(cell, traces, trace):
                     return
-            first = next((one for one in talk.transcript.exchanges if one.method == "POST"), None)
+            first = talk.transcript.first_post
             said = probes.heard_first(talk.transcript)
             http = self._judged(Stage.HTTP, first, said, probes.check_http, failures)
             auth = self._judged(Stage.AUTH, first, said, probes.check_auth, failures)

@@ -165,9 +165,10 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     match = catalogue.match(url)
     in_url = _REGION_IN_URL.search(url)
     region = match.region if match else None
+    expected = region or (in_url[1] if in_url else None)
     facts: dict[str, Fact] = {
         "region_known": True,
-        "expected_region": region or (in_url[1] if in_url else "the region that the endpoint is in"),
+        "expected_region": expected or "the region that the endpoint is in",
         "anonymous_note": "without any signature",
         "quota_note": "",
     }
@@ -177,7 +178,6 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     facts["host_remedy"] = (
         f"Use {_with_titles(suggestions, catalogue)}." if suggestions else "Check the spelling of the host in the URL."
     )
-    expected = region or (in_url[1] if in_url else None)
     facts["region_remedy"] = (
         f'Sign for {expected}: aws_region="{expected}", or --region {expected}.'
         if expected
@@ -332,7 +332,7 @@ def heard(transcript: Transcript) -> Said | None:
 
 def heard_first(transcript: Transcript) -> Said | None:
     """What the server said to the first POST, read from the whole body; None where no answer came."""
-    first = next((one for one in transcript.exchanges if one.method == "POST"), None)
+    first = transcript.first_post
     if first is None or first.status is None:
         return None
     return read(replace(first, body=transcript.first_body.decode("utf-8", errors="replace")))

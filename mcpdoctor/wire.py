@@ -241,6 +241,11 @@ class Transcript:
     waiting: int = 0
     left_s: float = math.inf
 
+    @property
+    def first_post(self) -> Exchange | None:
+        """The exchange of the first POST; None before there was one."""
+        return next((one for one in self.exchanges if one.method == "POST"), None)
+
     def note(self, name: str, info: Mapping[str, Any]) -> None:
         """Take an event of httpcore's trace extension: when a connection and its TLS handshake began and ended."""
         event, _, phase = name.rpartition(".")
@@ -417,7 +422,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         complete: bool = False,
     ) -> None:
         transcript.last_body = body
-        if request.method == "POST" and not any(one.method == "POST" for one in transcript.exchanges):
+        if request.method == "POST" and transcript.first_post is None:
             transcript.first_body = body
         # A server may send back what it got; its own signature belongs to what a record must not hold.
         signature = re.search(r"Signature=([0-9a-f]{64})", request.headers.get("authorization", ""))
