@@ -1,3 +1,27 @@
-"""Find out why an MCP client cannot talk to AWS, and which configuration works."""
+"""Find out why an MCP client cannot talk to AWS, and which configuration works.
+
+import mcpdoctor
+
+mcpdoctor.install()             # every unhandled failure is followed by its explanation
+print(mcpdoctor.explain(exc))   # an exception, or the text of a traceback or log
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcpdoctor.explanation import Explanation, explain
+    from mcpdoctor.hooks import install
 
 __version__ = "0.1.0"
+__all__ = ["Explanation", "__version__", "explain", "install"]
+
+_HOME = {"Explanation": "mcpdoctor.explanation", "explain": "mcpdoctor.explanation", "install": "mcpdoctor.hooks"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: `mcpdoctor --version` needs none of it."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

@@ -14,6 +14,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +26,7 @@ from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
 MARKER = "endpoints.toml"
 """A directory is a catalogue when it holds this file; the locator asks for it before it believes a path."""
 
-CHECK_FILES = ("parse", "network", "http", "auth", "protocol", "capacity", "config")
+CHECK_FILES = ("parse", "network", "http", "auth", "protocol", "capacity", "config", "client")
 EVERY_OTHER = "*"
 """In `after`: silent while any other error stands."""
 
@@ -52,6 +53,7 @@ class Condition:
         rpc_code: JSON-RPC error codes.
         body: regular expression searched in the response body; its named groups fill the text.
         failure: qualified-name suffixes of exceptions, or errno names, any of them anywhere in a chain.
+        text: regular expression searched in the words of a text; its named groups fill the text of the check.
         fact: fact name to what is asked of it.
     """
 
@@ -61,7 +63,43 @@ class Condition:
     rpc_code: tuple[int, ...] = ()
     body: str | None = None
     failure: tuple[str, ...] = ()
+    text: str | None = None
     fact: Mapping[str, FactRule] = field(default_factory=dict)
+
+
+class Says(StrEnum):
+    """How much the words of a text tell, from most to least."""
+
+    REASON = "reason"  # the cause itself
+    STATUS = "status"  # what the server answered, and not why
+    SYMPTOM = "symptom"  # what follows from several causes
+    NOTHING = "nothing"  # that something failed
+
+    @property
+    def weight(self) -> int:
+        """3 for a reason, 0 for nothing."""
+        return 3 - list(Says).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InText:
+    """How a check reads what our own probes did not see: a traceback, a log, what a program was seen to send.
+
+    Attributes:
+        seen: the libraries and versions whose words it was observed in.
+        says: how much those words tell; a reason goes before a status, wherever they stand.
+        causes: what remains, most likely first, where the words do not tell which; else empty.
+        text: what is wrong, where the text of the check asks for what only a probe knows.
+        remedy: what to change, in the same case.
+        when: it fires when any of these matches; without any, the conditions of the check are meant for texts alone.
+    """
+
+    seen: tuple[str, ...]
+    says: Says = Says.REASON
+    causes: tuple[Cause, ...] = ()
+    text: str = ""
+    remedy: str = ""
+    when: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +107,14 @@ class Check:
     """A rule that turns evidence into a finding; `slug` is its only identity.
 
     Attributes:
-        stage: stages whose trace it judges.
+        stage: stages whose trace it judges, or that it is about where it judges texts alone.
         on: the verdict a trace must have to be judged; `failed` for nearly all.
         after: slugs it stays silent for while one of them stands; `*` for every other error.
         text: what is wrong; `{names}` are facts and named groups of the condition that matched.
         remedy: what to change.
         lab: the lab's fault that provokes it.
         when: it fires when any of these matches.
+        in_text: how it reads a traceback, a log, or what a program was seen to send.
     """
 
     slug: str
@@ -91,6 +130,17 @@ class Check:
     after: tuple[str, ...] = ()
     refer: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
+    in_text: InText | None = None
+
+    @property
+    def probed(self) -> bool:
+        """Whether it judges what probes saw; a check of what clients print does not."""
+        return self.in_text is None or bool(self.in_text.when)
+
+    @property
+    def told(self) -> tuple[Condition, ...]:
+        """Its conditions for a text; none where it reads none."""
+        return (self.in_text.when or self.when) if self.in_text else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,18 +391,23 @@ def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint], *, pa
         for slug in check.after:
             if slug != EVERY_OTHER and slug not in checks:
                 raise Unusable(f"[{check.slug}]: after names {slug}, which is no check.")
-        for condition in check.when:
-            # Compiling is what costs most of loading; the patterns of our own files are compiled by the tests.
-            for pattern in filter(None, (condition.body, *condition.header.values()) if patterns else ()):
-                try:
-                    re.compile(pattern)
-                except re.error as error:
-                    raise Unusable(f"[{check.slug}]: {pattern!r} is no regular expression: {error}.") from error
+        if patterns:
+            _compile(check)
     for endpoint in endpoints.values():
         for key, names in (("instead", endpoint.instead), ("fallback_for", endpoint.fallback_for)):
             for name in names:
                 if name not in endpoints:
                     raise Unusable(f"[{endpoint.name}]: {key} names {name}, which is no endpoint.")
+
+
+def _compile(check: Check) -> None:
+    """Try the patterns of a check. It is what costs most of loading; those of our own files are tried by the tests."""
+    for condition in (*check.when, *check.told):
+        for pattern in filter(None, (condition.body, condition.text, *condition.header.values())):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise Unusable(f"[{check.slug}]: {pattern!r} is no regular expression: {error}.") from error
 
 
 def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:

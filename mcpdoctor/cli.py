@@ -6,9 +6,9 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcpdoctor.lab import Lab
     from mcpdoctor.matrix import Call, Plan
     from mcpdoctor.model import Report, Severity
+    from mcpdoctor.running import Run
     from mcpdoctor.wire import Network
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,7 +85,8 @@ def cli() -> None:
       mcpdoctor check aws-mcp -r us-east-1 -r eu-west-1 -c default -c profile:dev
       mcpdoctor check -e https://my-host.example/mcp -s my-service -r us-east-1
       mcpdoctor check --lab               the same against a local stand-in for AWS
-      mcpdoctor explain auth-wrong-service
+      mcpdoctor explain agent.log         name the cause in a traceback or log
+      mcpdoctor run python agent.py       run a program and explain its failure
 
     Exit codes: 0 as wanted, 1 a target has no working configuration, 2 usage or unreadable input,
     3 nothing to examine, 70 mcpdoctor itself failed.
@@ -424,11 +426,12 @@ def _show(report: Report, form: str, outputs: tuple[tuple[str, Path], ...], *, q
         raise Refusal(" ".join(troubles))
 
 
-def _color() -> bool:
-    """Colour on a terminal; NO_COLOR and FORCE_COLOR overrule."""
+def _color(stream: TextIO | None = None) -> bool:
+    """Colour on a terminal; NO_COLOR and FORCE_COLOR overrule. The stream is standard output unless it is given."""
+    stream = stream or sys.stdout
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout is not None and sys.stdout.isatty())
+    return bool(os.environ.get("FORCE_COLOR")) or (stream is not None and stream.isatty())
 
 
 def _columns() -> int:
@@ -471,30 +474,209 @@ def _print_plan(plan: Plan, form: str) -> None:
 
 
 @cli.command(context_settings=CONTEXT)
-@click.argument("what", metavar="CHECK", shell_complete=_complete_checks)
+@click.argument("what", nargs=-1, metavar="[FILE|-|CHECK]...", shell_complete=_complete_checks)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print; json is one object for each file, on a line of its own.",
+)
 @CHECKS_OPTION
+@click.option("-q", "--quiet", is_flag=True, help="One line a file: its name and the cause.")
 @refusing
-def explain(what: str, checks_dir: Path | None) -> None:
-    """Show the page of a check, or of every check of a cause.
+def explain(what: tuple[str, ...], form: str, checks_dir: Path | None, *, quiet: bool) -> None:
+    """Name the cause in a traceback, a log or any other output; or show the page of a check.
+
+    Each FILE is read on its own; - is standard input, as is a pipe where nothing is named. A word that is a check or
+    a cause shows what mcpdoctor knows about it; write ./WORD for a file of that name.
 
     \b
     Examples:
+      mcpdoctor explain agent.log
+      python agent.py 2>&1 | mcpdoctor explain
+      mcpdoctor explain --format json logs/a.txt logs/b.txt
       mcpdoctor explain auth-wrong-service
       mcpdoctor explain dns-failure
-    """
-    from difflib import get_close_matches
 
+    Exit codes: 0 every cause could be named, 1 one could not, 2 unreadable input.
+    """
     from mcpdoctor.catalogue import load
-    from mcpdoctor.model import Unusable
+
+    if not what and sys.stdin is not None and sys.stdin.isatty():
+        raise click.UsageError("Name a file, a check, or - to paste a text.")
+    catalogue = load(checks_dir)
+    names = what or ("-",)
+    pages = [page for name in names for page in _pages(name, catalogue)]
+    if pages:
+        click.echo("\n".join(pages), nl=False)
+    files = [name for name in names if not _is_check(name, catalogue)]
+    if files:
+        sys.exit(_explain_files(files, catalogue, form, quiet=quiet))
+
+
+def _is_check(name: str, catalogue: Catalogue) -> bool:
+    return name in catalogue.checks or any(one.cause.value == name for one in catalogue.checks.values())
+
+
+def _pages(name: str, catalogue: Catalogue) -> list[str]:
+    """The pages of a check, or of every check of a cause; none for a file."""
     from mcpdoctor.render.pages import page
 
-    checks = load(checks_dir).checks
-    found = [checks[what]] if what in checks else [one for one in checks.values() if one.cause.value == what]
-    if not found:
-        near = get_close_matches(what, [*checks, *(one.cause.value for one in checks.values())], n=1)
-        hint = f"did you mean {near[0]}?" if near else "the slug stands in brackets beside each finding."
-        raise Unusable(f"{what} is neither a check nor a cause; {hint}")
-    click.echo("\n".join(page(one) for one in found), nl=False)
+    if name in catalogue.checks:
+        return [page(catalogue.checks[name])]
+    return [page(one) for one in catalogue.checks.values() if one.cause.value == name]
+
+
+def _explain_files(names: list[str], catalogue: Catalogue, form: str, *, quiet: bool) -> int:
+    """Explain each file; what is wrong with one does not keep the others from being explained."""
+    import json
+
+    from mcpdoctor.explanation import explain as explain_text
+    from mcpdoctor.model import Unusable
+    from mcpdoctor.redaction import clean
+
+    troubles, unnamed = [], False
+    for name in names:
+        try:
+            explanation = explain_text(_text_of(name, catalogue), catalogue=catalogue)
+        except Unusable as error:
+            troubles.append(str(error))
+            continue
+        unnamed = unnamed or not explanation.explained
+        shown = "standard input" if name == "-" else clean(name, limit=400)
+        if form == "json":
+            file = {"file": name} if len(names) > 1 else {}
+            click.echo(json.dumps({**file, **explanation.as_dict()}))
+        elif quiet:
+            click.echo(f"{shown}: {explanation.cause.value}")
+        else:
+            head = f"{click.style(shown, bold=True)}\n" if len(names) > 1 else ""
+            click.echo(f"{head}{explanation}" + ("\n" if len(names) > 1 else ""), color=_color())
+    if troubles:
+        raise Refusal(clean(" ".join(troubles), limit=1000))
+    return int(unnamed)
+
+
+def _text_of(name: str, catalogue: Catalogue) -> str:
+    """The text of a file or of standard input."""
+    from difflib import get_close_matches
+
+    from mcpdoctor.model import Unusable
+    from mcpdoctor.reading import MAX_BYTES
+    from mcpdoctor.reading import load as load_text
+
+    if name == "-" and sys.stdin is not None and sys.stdin.isatty():
+        click.echo("Paste the text, then press Ctrl-D (Ctrl-Z and Enter on Windows).", err=True)
+    if name != "-" and not Path(name).exists():
+        known = [*catalogue.checks, *(one.cause.value for one in catalogue.checks.values())]
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "a file, - for standard input, or the slug of a check is wanted."
+        raise Unusable(f"{name} is neither a file nor a check nor a cause; {hint}")
+    text, left_out = load_text(name)
+    if left_out:
+        size = f"{left_out / 2**20:.0f} MiB at the beginning were left out"
+        click.echo(f"{name} is large: {size}, the last {MAX_BYTES // 2**20} MiB were read.", err=True)
+    return text
+
+
+def _late_formats(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
+    """The same as `_formats`, without an import where there is nothing to read: a program is waiting to start."""
+    return _formats(context, parameter, values) if values else ()
+
+
+@cli.command(
+    context_settings={**CONTEXT, "allow_interspersed_args": False},  # options behind COMMAND are its own
+    options_metavar="[OPTIONS] [--]",
+)
+@click.argument("command", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
+@click.option("--always", is_flag=True, help="Report after a success too.")
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="[FORMAT:]FILE",
+    callback=_late_formats,
+    help="Write a report to a file, whether the program fails or not.",
+)
+@CHECKS_OPTION
+@click.option("-q", "--quiet", is_flag=True, help="No table of the exchanges, only the explanation.")
+def run(
+    command: tuple[str, ...],
+    outputs: tuple[tuple[str, Path], ...],
+    checks_dir: Path | None,
+    *,
+    always: bool,
+    quiet: bool,
+) -> None:
+    """Run a program, record its MCP exchanges, and explain its failure.
+
+    Input, output, signals and exit code pass through unchanged. Where the program is Python, every MCP request of it
+    and of its child processes is recorded, so that a cause is named even if the program swallows it. The report goes
+    to standard error, after a failure only. The program needs nothing installed.
+
+    \b
+    Examples:
+      mcpdoctor run python agent.py
+      mcpdoctor run --always -o report.json -- python -m my_agent --verbose
+      mcpdoctor run uvx mcp-proxy-for-aws-cli https://aws-mcp.us-east-1.api.aws/mcp
+
+    The exit code is that of the program; 127 when there is no such command, 126 when it cannot be executed.
+    """
+    from mcpdoctor import running
+
+    if checks_dir is not None:
+        from mcpdoctor.catalogue import load
+
+        refusing(load)(checks_dir)  # now rather than when the program has run
+    try:
+        ended = running.run(command, os.environ)
+    except running.NotStarted as error:
+        click.echo(f"mcpdoctor run: {error}", err=True)
+        sys.exit(error.exit_code)
+    try:
+        if always or outputs or ended.failed:
+            _explain_run(ended, outputs, checks_dir, show=always or ended.failed, quiet=quiet)
+    except Exception as error:  # noqa: BLE001  # the program has run; its exit code is what counts
+        from mcpdoctor.redaction import clean
+
+        _say(f"mcpdoctor could not report: {clean(f'{type(error).__name__}: {error}', limit=300)}\n")
+    finally:
+        ended.leave()
+
+
+def _explain_run(
+    ended: Run, outputs: tuple[tuple[str, Path], ...], checks_dir: Path | None, *, show: bool, quiet: bool
+) -> None:
+    from mcpdoctor.catalogue import load
+    from mcpdoctor.explanation import explain_recording
+    from mcpdoctor.render import draw
+    from mcpdoctor.render.recording import table
+
+    catalogue = load(checks_dir)
+    recording = ended.recording()
+    explanation = explain_recording(recording, catalogue)
+    if show:
+        color = _color(sys.stderr)
+        if ended.directory is None:
+            _say("Nothing could be recorded, for want of a directory to write to; set TMPDIR.\n")
+        drawn = "" if quiet else table(recording, color=color, width=_columns())
+        _say("\n" + "\n".join(filter(None, (drawn, str(explanation)))) + "\n")
+    for form, path in outputs:
+        report = ended.report(recording, catalogue, explanation.findings)
+        try:
+            path.write_text(draw(report, form), encoding="utf-8")
+        except OSError as error:
+            _say(f"{path}: cannot be written: {error.strerror or error}.\n")
+
+
+def _say(text: str) -> None:
+    """Write to standard error, if anybody is there to read it."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 @cli.command(context_settings=CONTEXT)

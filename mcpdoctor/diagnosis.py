@@ -104,7 +104,7 @@ def throttled(trace: Trace, catalogue: Catalogue) -> bool:
         return False
     said = read(exchange)
     return any(
-        _matches(condition, trace, exchange, said, {}) is not None
+        matches(condition, trace, exchange, said, {}) is not None
         for check in catalogue.checks.values()
         if check.cause is Cause.RATE_LIMITED and trace.stage in check.stage
         for condition in check.when
@@ -145,7 +145,7 @@ def scope_facts(trace: Trace, configuration: Configuration, catalogue: Catalogue
         if check.cause not in (Cause.WRONG_SERVICE, Cause.WRONG_REGION):
             continue
         for condition in check.when:
-            captured = _matches(condition, trace, exchange, said, {})
+            captured = matches(condition, trace, exchange, said, {})
             if captured is None:
                 continue
             if check.cause is Cause.WRONG_REGION:
@@ -195,7 +195,7 @@ def _judge(result: Result, all_results: Sequence[Result], catalogue: Catalogue) 
         if trace.verdict is Verdict.FAILED:
             decided = trace
         fired += _fire(trace, facts, catalogue.checks.values())
-    findings = tuple(finding for check, finding in fired if not _silenced(check, [one for one, _ in fired]))
+    findings = tuple(finding for check, finding in fired if not silenced(check, [one for one, _ in fired]))
     reached = decided or next((trace for trace in reversed(result.stages) if trace.verdict is Verdict.PASSED), None)
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     return replace(
@@ -214,27 +214,32 @@ def _fire(trace: Trace, facts: Mapping[str, Fact], checks: Iterable[Check]) -> I
     exchange = deciding(trace)
     said = read(exchange) if exchange else Said(kind="none")
     # The probe saw the whole body, the exchange keeps its beginning: what the probe says of it goes first.
-    seen = {**_trace_facts(trace, exchange, said), **facts, "answer": trace.facts.get("answer", said.kind)}
+    seen = {**trace_facts(trace, exchange, said), **facts, "answer": trace.facts.get("answer", said.kind)}
     for check in checks:
-        if trace.stage not in check.stage or check.on is not trace.verdict:
+        if trace.stage not in check.stage or check.on is not trace.verdict or not check.probed:
             continue
         for condition in check.when:
-            captured = _matches(condition, trace, exchange, said, seen)
+            captured = matches(condition, trace, exchange, said, seen)
             if captured is not None:
-                yield check, _finding(check, {**seen, **captured})
+                yield check, finding_of(check, {**seen, **captured})
                 break
 
 
-def _silenced(check: Check, fired: Sequence[Check]) -> bool:
+def silenced(check: Check, fired: Sequence[Check]) -> bool:
+    """Whether a check keeps silent beside others that fired: only the root cause speaks."""
     if EVERY_OTHER in check.after:
         return any(other is not check and other.severity is Severity.ERROR for other in fired)
     return any(other.slug in check.after for other in fired)
 
 
-def _matches(
+def matches(
     condition: Condition, trace: Trace, exchange: Exchange | None, said: Said, facts: Mapping[str, Fact]
 ) -> dict[str, str] | None:
-    """Named groups of a condition that holds, or None where one of its keys does not."""
+    """Compare one condition of a check with evidence.
+
+    Returns:
+        Its named groups where it holds, or None where one of its keys does not.
+    """
     captured: dict[str, str] = {}
     status = exchange.status if exchange else None
     if condition.status and status not in condition.status:
@@ -247,6 +252,8 @@ def _matches(
     patterns = [(headers.get(name), pattern) for name, pattern in condition.header.items()]
     if condition.body is not None:
         patterns.append((body, condition.body))
+    if condition.text is not None:
+        patterns.append((str(facts.get("words", "")), condition.text))
     for text, pattern in patterns:
         found = re.search(pattern, text) if text is not None else None
         if found is None:
@@ -283,15 +290,19 @@ class _Words(dict[str, str]):
         return "unknown"
 
 
-def _finding(check: Check, facts: Mapping[str, Fact]) -> Finding:
+def finding_of(check: Check, facts: Mapping[str, Fact], *, in_text: bool = False) -> Finding:
+    """Fill the words of a check that fired; `in_text` takes those that do with what a text tells."""
+    text, remedy = check.text, check.remedy
+    if in_text and check.in_text:
+        text, remedy = check.in_text.text or text, check.in_text.remedy or remedy
     words = _Words({name: _word(value) for name, value in facts.items() if value is not None})
     return Finding(
         check=check.slug,
         cause=check.cause,
         severity=check.severity,
         title=check.title,
-        text=_sentence(check.text.format_map(words)),
-        remedy=_sentence(check.remedy.format_map(words)),
+        text=_sentence(text.format_map(words)),
+        remedy=_sentence(remedy.format_map(words)),
         evidence=words.get("evidence", ""),
         url=PAGE.format(slug=check.slug),
     )
@@ -372,8 +383,8 @@ def _sibling_facts(result: Result, all_results: Sequence[Result], catalogue: Cat
     return facts
 
 
-def _trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str, Fact]:
-    """Words for the texts that come straight from what was recorded."""
+def trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str, Fact]:
+    """Facts that come straight from what was recorded: words for the texts of checks."""
     root = trace.failures[0][-1] if trace.failures else None
     status = exchange.status if exchange else None
     headers = exchange.headers if exchange else {}

@@ -65,6 +65,10 @@ _CLEANUP_TEXT = re.compile(
 )
 
 _ERRNO_TEXT = re.compile(r"\[(?:Errno|WinError) (-?\d{1,6})\] ?([^\n]{0,200})")
+_NODE_TEXT = re.compile(
+    r"\b(ECONNREFUSED|ECONNRESET|ECONNABORTED|ENOTFOUND|EAI_[A-Z]{3,10}|ETIMEDOUT|EPIPE|EHOSTUNREACH|ENETUNREACH"
+    r"|ENOENT|EPROTO)\b"
+)
 _SSL_TEXT = re.compile(r"\[(?:SSL|X509): ([A-Z0-9_]{1,80})\]")
 
 # Sorted, so that EAI_NONAME wins over EAI_NODATA where a platform gives both one number.
@@ -171,13 +175,20 @@ def _behind(exc: BaseException) -> BaseException | None:
 def _rank(path: _Path) -> int:
     """Order chains: 0 a real leaf, 1 clean-up that a real cause stands behind, 2 nothing but clean-up."""
     start = max((depth + 1 for depth, link in enumerate(path) if _members(link)), default=0)
-    own = [_is_cleanup(link) for link in path[start:]]
+    own = [is_cleanup(name := _type_name(link), _text(link) if name == "RuntimeError" else "") for link in path[start:]]
     return (own[:1] == [True]) + all(own)
 
 
-def _is_cleanup(exc: BaseException) -> bool:
-    name = _type_name(exc)
-    return name in _CLEANUP or (name == "RuntimeError" and bool(_CLEANUP_TEXT.match(_text(exc))))
+def is_cleanup(name: str, message: str) -> bool:
+    """Whether an exception is mere clean-up: raised because something else failed.
+
+    Args:
+        name: its qualified name, or the end of it where a text shows no more.
+        message: its text.
+    """
+    if name in _CLEANUP or (name == "RuntimeError" and _CLEANUP_TEXT.match(message)):
+        return True
+    return "." not in name and any(known.endswith(f".{name}") for known in _CLEANUP)
 
 
 def _read(exc: BaseException, secrets: Collection[str]) -> Failure:
@@ -204,15 +215,15 @@ def _errno(exc: BaseException, text: str) -> str | None:
     """Give the symbolic name of the error number, from the attribute or else from the text."""
     if isinstance(exc, ssl.SSLError):
         # Its errno counts in OpenSSL's own numbers; the reason is there only where OpenSSL itself raised.
-        return getattr(exc, "reason", None) or _errno_in(text)
+        return getattr(exc, "reason", None) or errno_in(text)
     number = exc.errno if isinstance(exc, OSError) else None
     if not isinstance(number, int):
-        return _errno_in(text)
+        return errno_in(text)
     return _EAI.get(number) if isinstance(exc, socket.gaierror) else _posix(number)
 
 
-def _errno_in(text: str) -> str | None:
-    """Find an error number in a message: httpx keeps of what it wraps nothing but the text."""
+def errno_in(text: str) -> str | None:
+    """Find an error number, or its name as Node writes it, in a message: httpx keeps of what it wraps only the text."""
     if named := _SSL_TEXT.search(text):
         return named[1]
     if numbered := _ERRNO_TEXT.search(text):
@@ -221,7 +232,8 @@ def _errno_in(text: str) -> str | None:
         if number in _EAI and not numbered[2].startswith(os.strerror(number)):
             return _EAI[number]
         return _posix(number)
-    return None
+    named = _NODE_TEXT.search(text)
+    return named[1] if named else None
 
 
 def _posix(number: int) -> str | None:

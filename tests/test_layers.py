@@ -18,24 +18,32 @@ LAYERS = {
     "failures": 0,
     "redaction": 0,
     "model": 1,
+    "tracebacks": 1,
     "catalogue": 2,
     "credentials": 2,
+    "reading": 2,
     "clients": 3,
     "matrix": 3,
     "diagnosis": 3,
     "wire": 3,
     "probes": 4,
+    "evidence": 4,
     "ceiling": 4,
     "engine": 5,
+    "explanation": 5,
     "render": 6,
     "lab": 6,
+    "hooks": 6,
+    "recording": 3,
+    "recorder": 6,
+    "running": 6,
     "integrations": 6,
     "cli": 7,
     "__init__": 7,
     "__main__": 7,
 }
 
-PURE = ("matrix", "diagnosis", "model", "redaction")
+PURE = ("matrix", "diagnosis", "model", "redaction", "tracebacks", "evidence", "explanation")
 ACTS = {"anyio", "asyncio", "botocore", "boto3", "httpx", "mcp", "os", "shutil", "socket", "ssl", "subprocess", "time"}
 HEAVY = ("httpx", "mcp", "botocore", "mcp_proxy_for_aws", "anyio")
 
@@ -137,7 +145,7 @@ def test_failures_takes_only_names_of_errors_from_the_modules_that_act() -> None
     assert {one.split(".")[0] for one in imported(PACKAGE / "failures.py")} & ACTS == {"os", "socket", "ssl"}
 
 
-@pytest.mark.parametrize("name", ["model", "catalogue", "credentials", "matrix", "diagnosis"])
+@pytest.mark.parametrize("name", ["model", "catalogue", "credentials", "matrix", "diagnosis", "explanation", "hooks"])
 def test_importing_a_lower_module_imports_no_client(name: str) -> None:
     code = f"import sys, mcpdoctor.{name}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)

@@ -21,23 +21,28 @@ Words in *italics* are filled in from what was seen.
 
 def page(check: Check) -> str:
     """The page of one check, in Markdown that also reads well in a terminal."""
-    rows = [
-        ("cause", f"`{check.cause.value}`"),
-        ("severity", check.severity.value),
-        ("stage", ", ".join(f"`{stage.value}`" for stage in check.stage)),
-        ("since", check.since),
-        ("in the lab", f"`{check.lab}`"),
-    ]
+    told = check.in_text
+    rows = [("cause", f"`{check.cause.value}`"), ("severity", check.severity.value)]
+    if check.probed:
+        rows.append(("stage", ", ".join(f"`{stage.value}`" for stage in check.stage)))
+    rows.append(("since", check.since))
     if check.after:
         silent = "any other error" if check.after == ("*",) else ", ".join(f"`{slug}`" for slug in check.after)
-        rows.insert(3, ("silent beside", silent))
+        rows.append(("silent beside", silent))
+    rows.append(("in the lab", f"`{check.lab}`"))
+    if told:
+        rows.append(("seen in", ", ".join(told.seen)))
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    refer = "".join(f"\n- <{url}>" for url in check.refer)
-    return (
-        f"## {check.slug}\n\n**{check.title}**\n\n| | |\n|---|---|\n{table}\n\n"
-        f"{_quoted(check.text)}\n\n### What to do\n\n{_quoted(check.remedy)}\n"
-        + (f"\nSee also:\n{refer}\n" if refer else "")
-    )
+    remedies = dict.fromkeys(filter(None, (check.remedy, told.remedy if told else "")))
+    parts = [f"## {check.slug}", f"**{check.title}**", f"| | |\n|---|---|\n{table}", _quoted(check.text)]
+    if told:
+        parts += ["### In a traceback or log", _quoted(told.text)] if told.text else []
+        if told.causes:
+            parts.append("What remains, most likely first: " + ", ".join(f"`{one.value}`" for one in told.causes) + ".")
+    parts += ["### What to do", *map(_quoted, remedies)]
+    if check.refer:
+        parts += ["See also:", "\n".join(f"- <{url}>" for url in check.refer)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def book(catalogue: Catalogue) -> str:
