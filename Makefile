@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # Pins for the oldest supported stack, such as: make test VENV=.venv-old PINS="mcp==1.26.0 mcp-proxy-for-aws==1.1.5"
 PINS ?=
+# A venv for each file in tests/stacks/requirements: real client stacks, pinned.
+STACKS ?= .venv-stacks
 
-.PHONY: demo test lint types unit docs benchmarks clean
+.PHONY: demo test lint types unit docs benchmarks stacks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mcpdoctor check --lab
@@ -32,6 +34,15 @@ docs: $(VENV)/.installed
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.run
+
+# Slow, and not a part of `test`: real clients of several stacks against the lab. `make -j4 stacks` builds faster.
+stacks: $(VENV)/.dev $(patsubst tests/stacks/requirements/%.txt,$(STACKS)/%/.installed,$(wildcard tests/stacks/requirements/*.txt))
+	STACKS=$(STACKS) $(BIN)/python -m pytest tests/stacks
+
+$(STACKS)/%/.installed: tests/stacks/requirements/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -652,6 +652,7 @@ def _explain_run(
 ) -> None:
     from mcpdoctor.catalogue import load
     from mcpdoctor.explanation import explain_recording
+    from mcpdoctor.model import Cause
     from mcpdoctor.render import draw
     from mcpdoctor.render.recording import table
 
@@ -663,7 +664,9 @@ def _explain_run(
         if ended.directory is None:
             _say("Nothing could be recorded, for want of a directory to write to; set TMPDIR.\n")
         drawn = "" if quiet else table(recording, color=color, width=_columns())
-        _say("\n" + "\n".join(filter(None, (drawn, str(explanation)))) + "\n")
+        # Where there was nothing to explain, or nothing to explain it from, that has been said by now.
+        silent = explanation.cause is Cause.UNEXPLAINED and not (ended.failed and recording.exchanges)
+        _say("\n" + "\n".join(filter(None, (drawn, "" if silent else str(explanation)))) + "\n")
     for form, path in outputs:
         report = ended.report(recording, catalogue, explanation.findings)
         try:

@@ -62,6 +62,8 @@ _OLD_TRANSPORT = re.compile(r"\bsse_client\b|[/\\]client[/\\]sse\.py|\bSseClient
 _MCP_PATH = re.compile(r"(?i)mcp|/sse$|/invocations")
 _STARTING = re.compile(r"stdio|[/\\]subprocess\.py|StdioClientTransport|_spawn|create_subprocess|open_process")
 # The path of a URL is the user's own: its words tell nothing. Where a redirect leads does.
+# So are the directories of a file.
+_DIRECTORIES = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?(?:[/\\][\w.@+ -]{1,100}){1,30}(?=[/\\][\w.@+-])")
 _PATH = re.compile(
     r"(?<!edirect to )(?<!edirect to ')(?<!ocation: )(?<!ocation: ')(https?://[^\s/'\"<>)]{1,300})/[^\s'\"<>)]{0,2000}"
 )
@@ -99,7 +101,7 @@ def of_recording(recording: Recording, catalogue: Catalogue) -> Case:
     steps = told.steps
     clues = [_clue_of_chain(chain, 0) for chain in reversed(recording.failures)]
     clues += [Clue(line=0, words=one.message, rpc_code=one.rpc_code) for one in recording.messages]
-    clues += [clue for clue in told.clues if clue.anchored]
+    clues += told.clues
     urls = tuple(dict.fromkeys(one.exchange.url for one in recording.exchanges)) or told.urls
     url = endpoint(urls, catalogue) or ""
     for place, clue in enumerate(clues, start=len(recording.exchanges) + 1):
@@ -187,9 +189,8 @@ def _evidence(clue: Clue, steps: frozenset[str], catalogue: Catalogue, *, url: s
     signed = any(map(_SIGNING.search, steps)) or None
     facts: dict[str, Fact] = {
         **trace_facts(trace, exchange, said),
-        "words": _PATH.sub(r"\1", clue.words),
+        "words": _DIRECTORIES.sub("", _PATH.sub(r"\1", clue.words)),
         "said": gist(clue, said),
-        "anchored": clue.anchored,
         "tool_error": clue.tool_error,
         "answered_before": clue.answered_before,
         "calling": any(map(_CALLING.search, clue.steps)),

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mcpdoctor import evidence
-from mcpdoctor.catalogue import Catalogue, Check, Says, load
+from mcpdoctor.catalogue import Catalogue, Check, Condition, Says, load
 from mcpdoctor.diagnosis import finding_of, matches, read, silenced
 from mcpdoctor.evidence import Case, Evidence
 from mcpdoctor.failures import Chain, format_chain
@@ -29,6 +29,7 @@ _AWS_ERROR = re.compile(
     r"An error occurred \(([A-Za-z]\w{2,80})\)|[\"']__type[\"']\s?: ?[\"'](?:[\w.]{0,100}#)?(\w{3,80})"
     r"|(?i:x-amzn-errortype)[\"']?\s?[:=] ?[\"']?(\w{3,80})"
 )
+_RELATED = re.compile(r"(?i)mcp|taskgroup|cancel")
 _WORD = re.compile(r"\b[A-Z]\w{5,60}\b")
 _REQUEST_ID = re.compile(
     r"(?:x-amzn-request-?id|x-amz-cf-id|[rR]equest ?[iI][dD])[\"']{0,2}\s?[:=]\s?[\"']?([\w=/+-]{8,100})"
@@ -115,20 +116,20 @@ class _Fired:
     says: Says
 
     @property
-    def rank(self) -> tuple[int, bool, bool, bool, int]:
+    def rank(self) -> tuple[int, bool, bool, int]:
         """What goes before what: a reason before a status, what lasted before what did not, later before earlier."""
         clue = self.evidence.clue
-        return (self.says.weight, not clue.answered_later, self.evidence.witnessed, clue.anchored, clue.line)
+        return (self.says.weight, not clue.answered_later, self.evidence.witnessed, clue.line)
 
 
 def conclude(case: Case, catalogue: Catalogue) -> Explanation:
     """Judge a case with the checks."""
     fired = [one for each in case.evidence for one in _fire(each, catalogue)]
-    lasting = [one for one in fired if not one.evidence.clue.answered_later] or _survived(fired)
+    lasting = _lasting(fired)
     url = evidence.endpoint(case.urls, catalogue)
     if not lasting:
         return Explanation(url=url, chains=case.chains[:_MAX_CHAINS])
-    best = _decisive(lasting)
+    best = _decisive(lasting, case.evidence)
     clue = best.evidence.clue
     answer = _answer(best, case.evidence)
     url = (answer.url if answer and answer.url else None) or _str(best.evidence.facts.get("url")) or url
@@ -136,7 +137,7 @@ def conclude(case: Case, catalogue: Catalogue) -> Explanation:
         url = f"https://{host}"
     told = best.check.in_text
     assert told is not None  # noqa: S101  # only such checks fire
-    unclear = best.says is not Says.REASON
+    check_it = f"mcpdoctor check {shlex.quote(url)}" if url else "mcpdoctor run -- COMMAND"
     cause = Cause.UNEXPLAINED if best.says is Says.NOTHING else told.causes[0] if told.causes else best.check.cause
     return Explanation(
         cause=cause,
@@ -148,11 +149,7 @@ def conclude(case: Case, catalogue: Catalogue) -> Explanation:
         request_id=_request_id(best, answer),
         chains=_ordered(clue.chain, case.chains),
         findings=tuple(_findings(best, lasting)),
-        advice=f"mcpdoctor check {shlex.quote(url)}"
-        if url and unclear
-        else "mcpdoctor run -- COMMAND"
-        if unclear
-        else None,
+        advice=check_it if best.says is not Says.REASON else None,
     )
 
 
@@ -169,7 +166,7 @@ def _fired(check: Check, piece: Evidence, catalogue: Catalogue) -> _Fired | None
     best: _Fired | None = None
     for condition in check.told:
         says = check.in_text.says if check.in_text else Says.NOTHING
-        if condition.status and condition.text is None:
+        if condition.status and condition == Condition(status=condition.status):
             says = max(says, Says.STATUS, key=list(Says).index)  # a status alone never tells the reason
         if best is not None and best.says.weight >= says.weight:
             continue
@@ -182,17 +179,21 @@ def _fired(check: Check, piece: Evidence, catalogue: Catalogue) -> _Fired | None
     return best
 
 
-def _survived(fired: Sequence[_Fired]) -> list[_Fired]:
-    """What failed for good although the same URL answered well later: a worker beside others that went on.
+def _lasting(fired: Sequence[_Fired]) -> list[_Fired]:
+    """What was not got over: a refusal whose URL answered well later was retried, and did not end the program.
 
-    A refusal that a retry got over leaves no exception behind it; one that ended something does.
+    Unless all that is left is an exception that says nothing, and there was one kind of refusal only: then a worker
+    ended by it beside others that went on.
     """
-    if not any(one.evidence.clue.chain for one in fired):
-        return []
-    return [one for one in fired if one.says is not Says.NOTHING and one.evidence.clue.chain]
+    lasting = [one for one in fired if not one.evidence.clue.answered_later]
+    refused = [one for one in fired if one.evidence.clue.answered_later and one.says.weight >= Says.STATUS.weight]
+    raised = any(_RELATED.search(one.evidence.clue.words) for one in lasting if one.evidence.clue.chain)
+    if raised and all(one.says is Says.NOTHING for one in lasting) and len({one.check.slug for one in refused}) == 1:
+        return [*lasting, *refused]
+    return lasting
 
 
-def _decisive(fired: Sequence[_Fired]) -> _Fired:
+def _decisive(fired: Sequence[_Fired], pieces: Sequence[Evidence]) -> _Fired:
     """The one that names the cause.
 
     The exception that is printed last is what the user asks about. Where it holds a status and not the reason, the
@@ -207,7 +208,8 @@ def _decisive(fired: Sequence[_Fired]) -> _Fired:
         return max(fired, key=lambda one: one.rank)
     if last.says is Says.REASON:
         return last
-    status = last.evidence.clue.exchange.status if last.evidence.clue.exchange else None
+    answer = _answer(last, pieces)
+    status = answer.status if answer else None
     reasons = [one for one in fired if one.says is Says.REASON and _explains(one, status)]
     return max(reasons, key=lambda one: one.rank, default=last)
 
@@ -220,54 +222,32 @@ def _explains(one: _Fired, status: int | None) -> bool:
     return any(status in condition.status for condition in one.check.when)
 
 
-# What fails before there can be an answer of the server.
-_BEFORE_AN_ANSWER = frozenset(
-    {
-        Cause.URL_INVALID,
-        Cause.INSECURE_URL,
-        Cause.DNS_FAILURE,
-        Cause.CONNECTION_REFUSED,
-        Cause.TLS_FAILURE,
-        Cause.NO_CREDENTIALS,
-        Cause.PROFILE_NOT_FOUND,
-        Cause.NO_REGION,
-        Cause.STARTUP_FAILURE,
-        Cause.CONFIG_INVALID,
-        Cause.VERSION_DEFECT,
-    }
-)
-
-
 def _answer(best: _Fired, pieces: Sequence[Evidence]) -> Exchange | None:
-    """The exchange that belongs to the cause: its own, else the last refusal before it that nothing answered."""
+    """The exchange that belongs to the cause: its own, else the last refusal that it explains and nothing answered."""
     clue = best.evidence.clue
     if clue.exchange and clue.exchange.status:
         return clue.exchange
-    if best.check.cause in _BEFORE_AN_ANSWER or best.check.slug == "auth-login-expired":
-        return None
     refusals = [
         one.clue.exchange
         for one in pieces
         if one.clue.exchange and (one.clue.exchange.status or 0) >= 300 and not one.clue.answered_later
     ]
-    if best.says is Says.REASON:
-        refusals = [one for one in refusals if _explains(best, one.status)]
-    return refusals[-1] if refusals else None
+    fitting = [one for one in refusals if best.says is not Says.REASON or _explains(best, one.status)]
+    return fitting[-1] if fitting else None
 
 
 def _findings(best: _Fired, fired: Sequence[_Fired]) -> Iterator[Finding]:
-    """The finding that decides, then what else is as clear and has another cause."""
-    met = set()
-    for one in [best, *sorted(fired, key=lambda one: one.rank, reverse=True)]:
-        if one.check.slug in met or one.check.cause in {other.check.cause for other in (best,) if one is not best}:
+    """The finding that decides, then what is as clear and has another cause: two servers may fail in one log."""
+    yield replace(finding_of(best.check, best.facts, in_text=True), evidence=_seen(best))
+    met = {best.check.cause}
+    if best.says.weight < Says.STATUS.weight:
+        return
+    for one in sorted(fired, key=lambda one: one.rank, reverse=True):
+        if one.says is not best.says or one.check.cause in met:
             continue
-        if one is not best and (
-            one.says is not Says.REASON or best.says is not Says.REASON or not one.evidence.clue.anchored
-        ):
-            continue
-        met.add(one.check.slug)
+        met.add(one.check.cause)
         found = finding_of(one.check, one.facts, in_text=True)
-        yield replace(found, evidence=_seen(one), severity=one.check.severity if one is best else Severity.WARNING)
+        yield replace(found, evidence=_seen(one), severity=Severity.WARNING)
         if len(met) == _MAX_FINDINGS:
             return
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 from mcpdoctor.redaction import clean
@@ -70,6 +71,20 @@ _NODE_TEXT = re.compile(
     r"|ENOENT|EPROTO)\b"
 )
 _SSL_TEXT = re.compile(r"\[(?:SSL|X509): ([A-Z0-9_]{1,80})\]")
+
+# Error numbers of Windows that stand in texts in the language of that machine.
+_WINDOWS = {
+    10051: "ENETUNREACH",
+    10053: "ECONNABORTED",
+    10054: "ECONNRESET",
+    10060: "ETIMEDOUT",
+    10061: "ECONNREFUSED",
+    10065: "EHOSTUNREACH",
+    11001: "EAI_NONAME",
+    11002: "EAI_AGAIN",
+    11003: "EAI_FAIL",
+    11004: "EAI_NODATA",
+}
 
 # Sorted, so that EAI_NONAME wins over EAI_NODATA where a platform gives both one number.
 _EAI = {getattr(socket, name): name for name in sorted(dir(socket)) if name.startswith("EAI_")}
@@ -227,13 +242,26 @@ def errno_in(text: str) -> str | None:
     if named := _SSL_TEXT.search(text):
         return named[1]
     if numbered := _ERRNO_TEXT.search(text):
-        number = int(numbered[1])
-        # On macOS the numbers of getaddrinfo are those of other errors as well; the words tell which is meant.
-        if number in _EAI and not numbered[2].startswith(os.strerror(number)):
-            return _EAI[number]
-        return _posix(number)
+        return _numbered(int(numbered[1]), numbered[2])
     named = _NODE_TEXT.search(text)
     return named[1] if named else None
+
+
+def _numbered(number: int, words: str) -> str | None:
+    """Name an error number of a text, which another system may have written: where the two differ, the words count."""
+    if number in _WINDOWS:
+        return _WINDOWS[number]
+    said = next((name for text, name in _strerrors().items() if words.startswith(text)), None)
+    if number in _EAI and said is None:
+        return _EAI[number]
+    return said or _posix(number)
+
+
+@cache
+def _strerrors() -> dict[str, str]:
+    """The words of this system for each error, the longest first, with its name."""
+    words = {os.strerror(number): name.removeprefix("WSA") for number, name in errno.errorcode.items()}
+    return dict(sorted(words.items(), key=lambda pair: -len(pair[0])))
 
 
 def _posix(number: int) -> str | None:

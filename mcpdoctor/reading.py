@@ -23,23 +23,25 @@ from mcpdoctor.tracebacks import NAME, SUFFIX, Raised, Tracebacks, failure_of, p
 MAX_BYTES = 16 * 2**20
 """Bytes of one text that are read; of a longer one, the end."""
 
-_MAX_LINE = 16_000
+_MAX_LINE = 200_000
+_MAX_SENTENCE = 16_000
 _MAX_WORDS = 4_000
 _MAX_CLUES = 1_500
 _MAX_NESTING = 4  # JSON within JSON
 _MAX_TEXT = 200_000  # of one string within JSON
+_MAX_SHORT = 4  # lines of a text that is nothing but a message
 _MAX_BLOCK = 400  # lines of one JSON document or of one JavaScript error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clue:
-    """One thing that a text says about a failure.
+    """One thing that a text says about a failure: by an exception, an HTTP answer, a JSON-RPC error, a line of a log.
+
+    What some line just mentions, in prose or in the result of a tool, is no clue.
 
     Attributes:
         line: number of its line, from 1; the last one where it is said again.
         words: the sentences, redacted and capped; of an exception those of its whole chain, the root cause first.
-        anchored: whether an exception, an HTTP answer, a JSON-RPC error or an error line of a log says it, and not just
-            some line of text.
         chain: the exception, outermost first; empty for anything else.
         steps: functions and files that its traceback passes through.
         exchange: the HTTP exchange it tells of.
@@ -51,7 +53,6 @@ class Clue:
 
     line: int
     words: str
-    anchored: bool = True
     chain: Chain = ()
     steps: frozenset[str] = frozenset()
     exchange: Exchange | None = None
@@ -131,8 +132,9 @@ def load(path: str) -> tuple[str, int]:
 
 def read_text(text: str) -> Reading:
     """Take a text apart; never fails, whatever it holds, and takes time in proportion to its length."""
-    reader = _Reader()
-    reader.feed(_lines_of(text))
+    lines = _lines_of(text)
+    reader = _Reader(short=sum(1 for line in lines[:100] if line.strip()) <= _MAX_SHORT)
+    reader.feed(lines)
     return reader.result()
 
 
@@ -165,6 +167,7 @@ _CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 _ESCAPE = re.compile(r"\x1b\[[0-?]{0,40}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b\n]{0,400}(?:\x07|\x1b\\)?|\x1b[@-Z\\-_=>]")
 _BREAK = re.compile(r"\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 # What a CI system, a container runtime, a journal, pytest-xdist or a mail puts in front of every line of a program.
+_WRAPPED = re.compile(r"\{\"(?:log|textPayload)\": ?\"")
 _PREFIXES = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)(?: (?:stdout|stderr) [FP])? ?"),
     re.compile(r"[\w.-]{1,64} {1,20}\| ?(?! {0,40}[|+]-)"),
@@ -175,14 +178,41 @@ _PREFIXES = (
 
 
 def _lines_of(text: str) -> list[str]:
+    """The lines of a text, without what stands in front of every one of them."""
     if "\x1b" in text:
         text = _ESCAPE.sub("", text)
     lines = [line if len(line) <= _MAX_LINE else line[:_MAX_LINE] for line in _BREAK.split(text)]
     sample = [line for line in lines[:2000] if line.strip()]
+    if len(sample) < 3:
+        return lines
+    if sum(1 for line in sample if _WRAPPED.match(line)) >= 0.9 * len(sample):
+        lines = [_unwrapped(line) for line in lines]
+        sample = [line for line in lines[:2000] if line.strip()]
+    if indent := min(len(line) - len(line.lstrip()) for line in sample):
+        lines = [line[indent:] if not line[:indent].strip() else line for line in lines]
+        sample = [line[indent:] for line in sample]
     for prefix in _PREFIXES:
-        if len(sample) > 2 and sum(1 for line in sample if prefix.match(line)) >= 0.9 * len(sample):
+        if sum(1 for line in sample if prefix.match(line)) >= 0.9 * len(sample):
             return [prefix.sub("", line, count=1) for line in lines]
     return lines
+
+
+def _unwrapped(line: str) -> str:
+    """The line of a program that a container runtime wrapped in a JSON object."""
+    try:
+        record = json.loads(line)
+        return str(next(record[name] for name in ("log", "textPayload") if name in record)).rstrip("\n")
+    except (ValueError, RecursionError, TypeError, StopIteration):
+        return line
+
+
+def _unfolded(line: str) -> list[str]:
+    """The lines that were written as one, with escapes between them; none where there are no such escapes."""
+    if line.count("#012") > 2:  # rsyslog
+        return line.replace("#011", "\t").split("#012")
+    if line.count("\\n") > 2 and ("Traceback" in line or "  at " in line or "File \\" in line):
+        return line.replace('\\"', '"').replace("\\t", "\t").split("\\n")
+    return []
 
 
 # --- What sentences say of HTTP and JSON-RPC ---
@@ -197,14 +227,17 @@ _FOR_URL = re.compile(
 )
 _FROM_URL = re.compile(rf"\bHTTP (\d{{3}})(?: [A-Z][\w -]{{0,60}})? from ({_URL})")
 _REDIRECT_TO = re.compile(rf"\bRedirect to '?({_URL})'? not followed")
+_HUNDREDS = re.compile(r"[1-5]\d\d")  # asked first, since it is cheap
 _STATUSES = re.compile(
     r"\bHTTP(?:/[\d.]{1,3})?(?: status| error| response)?(?: code)?:? ?[(=]? ?(?:status:? ?)?([1-5]\d\d)\b"
     r"|\b[sS]tatus(?: code|_code|Code)?[\"']?\)?(?:: ?| ?= ?| of | )[(\"']{0,2}([1-5]\d\d)\b"
+    r"|[sS]tatus code[^.:\n]{0,40}: ([45]\d\d)\b"
     r"|\bNon-200 status code \(([1-5]\d\d)\)"
     r"|\b(?:Client|Server) error '([1-5]\d\d)\b"
     r"|\bClientResponseError: ([1-5]\d\d),"
     r"|\b[rR]esponded with (?:an? )?(?:status )?([1-5]\d\d)\b"
     r"|\breturned (?:an? )?(?:HTTP |status )([1-5]\d\d)\b"
+    r"|\b([45]\d\d) status\b"
     r"|\b([45]\d\d) (?:Client|Server) Error: |\breturned error: ([45]\d\d)\b|\bAn error occurred \(([45]\d\d)\)"
     r"|\bcode: ([45]\d\d)\b|\bResponse code: ([45]\d\d)\b|<(?:h1|H1|title|TITLE)>(?:ERROR:? )?([45]\d\d)\b"
     r"|\b(?:[eE]rror|failed)[:,]? (?:with )?\(?([45]\d\d)\b[ :)]"
@@ -214,12 +247,32 @@ _STATUSES = re.compile(
 _MESSAGE = re.compile(r"(?:< )?HTTP/[\d.]{1,3} ([1-5]\d\d)\b")
 _FIELD = re.compile(r"(?:< )?([A-Za-z][\w-]{0,80}): ?(.{0,2000})$")
 _ASKED = re.compile(r"> (Host|POST)(?:: | )(\S{1,2000})")
-_CURL = re.compile(r"[*<>] |[{}] \[|<$|\s*$")
+_CURL_HEAD = re.compile(r"\bcurl\b.{0,400}?\s(?:--head|-[a-zA-HJ-Z]{0,8}I[a-zA-Z]{0,8})\b")
+_CURL = re.compile(r"[*<>] |[{}] \[|<$|\s*$|\s*\d{1,3} +\d|\s*% Total|\s*Dload ")
+# What an OAuth server answers when it registers a client is not what the endpoint answered.
+_REGISTERING = re.compile(r"[Cc]lient [Rr]egistration|Registration failed|RegistrationRejected")
+_FALLBACK = re.compile(r"\bSSE\b|\bsse\b|[fF]all(?:ing)? ?back")
 _CODE = re.compile(r"(?:MCP error|JSON-RPC error:?|[\"']?\bcode[\"']?\s?[:=])\s?(-3\d{4})\b", re.IGNORECASE)
 _ANY_URL = re.compile(_URL)
+_HOST = re.compile(r"https?://(?:[^/@]{1,200}@)?(?:[\w-]|\[[0-9a-f:])")
+_LEADS = (
+    "redirect to ",
+    "location: ",
+    "redirect_uri=",
+    "ection uri ",
+)  # in front of where a redirect leads, which is not what was asked
+_CUT = re.compile(r" ?│")  # at the border of a box: the rest stands on the next line
 _ERROR_LINE = re.compile(
-    r"curl: \(\d|\b(?:ERROR|CRITICAL|FATAL|Error|error|fatal|failed|Failed|FAILED|Exception|errored)\b"
+    r"^(?:Unexpected|Cannot|Could not|Unable|Invalid|Redirect|Unsupported|No |Missing|Unknown)\b|curl: \(\d"
+    r"|\b(?:ERROR|CRITICAL|FATAL|Error|error|fatal|failed|Failed|FAILED|Exception|errored)\b"
 )
+# A list, a heading, a table, a quotation, emphasis, an explanation, what a tool found: such as a model in its answer.
+_PROSE = re.compile(
+    r"\s{0,40}(?:[-*#|] |#{2,6} |\d{1,3}\. )|[^`*]{0,400}(?:`[^`]{1,400}`|\*\*[^*]{1,400}\*\*)"
+    r"|.{0,400}(?:\b(?:means that|happens when|occurs when|for example|[cC]ommon errors|as expected)\b"
+    r"|\b[tT]ool (?:result:|\w{1,80} returned)|\bDEBUG\b)"
+)
+_ANSWERED = re.compile(r"HTTP|[sS]tatus|<h1|<H1|<title|<TITLE|Response code")
 _LOGGER = re.compile(
     r"\b(?:mcp_proxy_for_aws|aws_iam_streamablehttp_client|botocore\.credentials|sigv4|SigV4|AWS4-HMAC-SHA256)\b"
 )
@@ -240,12 +293,18 @@ _TROUBLE = (
 # fmt: on
 # Asking whether OAuth is there is answered with 404 or 405 by most servers.
 _ASIDE = re.compile(r"/\.well-known/|/(?:register|authorize|token)(?:$|\?)")
+# The model that an agent talks to is no MCP endpoint, and its errors are not ours to explain.
+_FOREIGN = re.compile(
+    r"https?://(?:api\.(?:openai|anthropic|mistral|groq|deepseek|cohere)\.|[\w-]{1,80}\.openai\.azure\.|bedrock-runtime\."
+    r"|generativelanguage\.googleapis\.|[\w-]{1,80}-aiplatform\.googleapis\.|openrouter\.ai)"
+)
+_FOREIGN_TYPE = re.compile(r"(?:openai|anthropic|litellm|mistralai|groq|cohere|google\.genai|google\.api_core)\.")
 # Hosts that libraries name in their help texts, and that of instance metadata; no MCP endpoint is there.
 _DOCUMENTATION = re.compile(
     r"https?://(?:docs\.|developer\.mozilla\.org|errors\.pydantic\.dev|(?:raw\.)?github(?:usercontent)?\.com|pypi\.org"
     r"|modelcontextprotocol\.io|(?:www\.)?python\.org|peps\.python\.org|gofastmcp\.com|[^/]{1,100}\.readthedocs\.io"
     r"|nodejs\.org|json-schema\.org|aka\.ms|boto3\.amazonaws\.com/v1/doc|(?:www\.)?npmjs\.com|registry\.npmjs\.org"
-    r"|datatracker\.ietf\.org|astral\.sh|files\.pythonhosted\.org|www\.w3\.org|curl\.se|169\.254\.|\[?fd00:ec2|bit\.ly)"
+    r"|datatracker\.ietf\.org|astral\.sh|files\.pythonhosted\.org|www\.w3\.org|curl\.se|(?:platform|console|help|support|learn)\.|cloud\.google\.com|aws\.amazon\.com|169\.254\.|\[?fd00:ec2|bit\.ly)"
 )
 _ENDS = SUFFIX.strip("(?:)").split("|")
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]{4,16}|\d{1,20}")
@@ -253,7 +312,7 @@ _NUMBERS = re.compile(r"0x[0-9a-fA-F]{4,16}|\d{1,20}")
 # --- Exceptions that no traceback shows ---
 
 _MENTIONED = re.compile(
-    rf"(?<![\w.'\"/])({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|asyncio\.CancelledError)(?: \[(\w{{1,40}})\])?: (?=\S)(.*)"
+    rf"(?<![\w.'\"/`])({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|asyncio\.CancelledError)(?: \[(\w{{1,40}})\])?: (?=\S)(.*)"
 )
 _BARE = re.compile(rf"(?:.{{0,200}} - )?((?:[A-Za-z_]\w{{0,80}}\.){{1,12}}[A-Z]\w{{0,80}}?{SUFFIX})(?:\(\))?:?$")
 _REPR = re.compile(rf"(?<![\w.])({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|McpError|MCPError)\((?=[\"'(])")
@@ -266,18 +325,29 @@ _JS_FIELD = re.compile(
     r"\s{0,200}\[?'?(code|status|statusCode|errno|hostname|host|url|statusText|event|text|responseBody)'?\]?: "
     r"(.{0,2000}?),?$"
 )
+_JS_STATUS = re.compile(r"\bstatus(?:Code)?: ([2-5]\d\d),")
 _STATUS_FIELDS = ("status", "statusCode", "status_code", "httpStatus", "httpStatusCode", "code")
 _OPENINGS = ("{", "[", "{}", "[{")
-_NAMED = re.compile(rf"[A-Z]\w{{0,80}}?{SUFFIX}$")
+# In JSON of Node, of AWS Lambda, of structlog, of OpenTelemetry.
+_EXCEPTION_FIELDS = (
+    ("name", "message"),
+    ("errorType", "errorMessage"),
+    ("exc_type", "exc_value"),
+    ("exception.type", "exception.message"),
+)
+_NAMED = re.compile(rf"{NAME}[A-Z]\w{{0,80}}?{SUFFIX}$")
+_JSON_AHEAD = re.compile(r"\s{0,40}(?:\w{1,40}: ['`\"])?[{\[]")  # what escapes it holds are its own
 # JSON in a string, as Node shows the fields of an object.
-_QUOTED_JSON = re.compile(r"\s{0,40}\w{1,40}: '(\{.{1,15000}\})',?$")
+_QUOTED_JSON = re.compile(r"\s{0,40}\w{1,40}: ['`\"](\{.{1,15000}\})['`\"],?$")
 _CARETS = re.compile(r"\s{0,400}[\^~]{1,400}\s{0,10}$")
 
 
 class _Reader:
     """Takes lines in order and keeps what they say."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, short: bool = False) -> None:
+        # Of a few lines that somebody pasted, every one is about the failure.
+        self._short = short
         self._tracebacks = Tracebacks()
         self._clues: dict[object, Clue] = {}
         self._answered: dict[str, list[int]] = {}
@@ -306,6 +376,9 @@ class _Reader:
         chains: dict[Chain, tuple[bool, int]] = {}
         for path in _distinct(self._tracebacks.end()):
             chain = tuple(failure_of(one.type, one.message) for one in path)
+            if any(_FOREIGN_TYPE.match(one.type) for one in path):
+                chains[chain] = (True, 0)
+                continue
             steps = frozenset(step for one in path for step in one.steps)
             self._steps |= steps
             # All leaves of a group stand at its line, so that the first of them is not taken for the earlier.
@@ -314,6 +387,8 @@ class _Reader:
             clue = self._clue("\n".join(_spoken(one) for one in reversed(path)), line)
             found.append(replace(clue, chain=chain, steps=steps, exchange=_exchange_of(path) or clue.exchange))
         found = [self._in_time(clue) for clue in found]
+        if any(clue.exchange or clue.rpc_code for clue in found if not _is_fallback(clue)):
+            found = [clue for clue in found if not _is_fallback(clue)]
         found.sort(key=lambda clue: clue.line)
         return Reading(
             clues=tuple(replace(clue, words=clean(clue.words, limit=_MAX_WORDS)) for clue in found[-_MAX_CLUES:]),
@@ -327,6 +402,11 @@ class _Reader:
         line = lines[index]
         if "http" in line:
             self._note_urls(line)
+        if nesting < _MAX_NESTING and not _JSON_AHEAD.match(line) and (folded := _unfolded(line)):
+            nested = _Reader(short=self._short)
+            nested.feed(folded, number=number, nesting=nesting + 1)
+            self._absorb(nested)
+            return 1
         if self._tracebacks.take(line, number):
             return 1
         start = line.lstrip()
@@ -344,6 +424,8 @@ class _Reader:
             return count
         if found := _ASKED.match(line):
             self._asked[found[1].lower()] = found[2]
+        if "curl " in line:
+            self._asked = {"head": "-I"} if _CURL_HEAD.search(line) else {}
         if index + 1 < len(lines) and _CARETS.match(lines[index + 1]):
             return 2  # source code with a mark under it: it says what might be raised, not what was
         if not self._exchanged(line, number) and _troubled(line):
@@ -353,24 +435,28 @@ class _Reader:
     # --- Sentences ---
 
     def _sentence(self, line: str, number: int, nesting: int) -> None:
+        line = line[:_MAX_SENTENCE]
         key = _NUMBERS.sub("#", line[:400])
         if known := self._clues.get(key):
             self._keep(key, replace(known, line=number))
             return
         self._steps.update(_LOGGER.findall(line))
         if nesting < _MAX_NESTING and (quoted := _QUOTED_JSON.match(line)):
-            nested = _Reader()
+            nested = _Reader(short=self._short)
             nested.feed([quoted[1].replace("\\\\", "\\").replace("\\'", "'")], number=number, nesting=nesting + 1)
             self._absorb(nested)
+        clue = self._clue(line, number)
+        if _PROSE.match(line) and not (self._short or clue.tool_error or clue.rpc_code):
+            return
         if _names_one(line) and not line.startswith("Exception ignored"):
             for raised in _raised_in(line, number):
                 self._tracebacks.add(raised)
-        clue = self._clue(line, number)
-        anchored = bool(clue.exchange or clue.rpc_code or _ERROR_LINE.search(line))
-        self._keep(key, replace(clue, anchored=anchored))
+        answer = clue.exchange and (clue.exchange.url or _ANSWERED.search(line))
+        if self._short or answer or clue.rpc_code or clue.tool_error or _ERROR_LINE.search(line):
+            self._keep(key, clue)
 
     def _clue(self, words: str, number: int) -> Clue:
-        code = _CODE.search(words)
+        code = _CODE.search(words) if "-3" in words else None
         return Clue(
             line=number,
             words=words,
@@ -389,13 +475,14 @@ class _Reader:
     def _note_urls(self, line: str) -> None:
         for found in _ANY_URL.finditer(line):
             url = found[0].rstrip(".:…")
-            if (
-                line[max(found.start() - 14, 0) : found.start()]
-                .lower()
-                .endswith(("redirect to ", "redirect to '", "location: ", "location: '"))
-            ):
+            before = line[max(found.start() - 14, 0) : found.start()].lower()
+            if _CUT.match(line, found.end()) or not _HOST.match(url) or before.rstrip("'").endswith(_LEADS):
                 continue
-            if not _DOCUMENTATION.match(url) and (url in self._urls or len(self._urls) < _MAX_CLUES):
+            if (
+                not _DOCUMENTATION.match(url)
+                and not _FOREIGN.match(url)
+                and (url in self._urls or len(self._urls) < _MAX_CLUES)
+            ):
                 self._urls[url] = self._urls.get(url, 0) + 1
 
     # --- HTTP ---
@@ -406,17 +493,23 @@ class _Reader:
             return False
         method, url, status = found[1], found[2], int(found[3])
         if status < 300:
+            self._answered.setdefault(_host_of(url), []).append(number)
             if method != "POST":
                 return True
             self._answered.setdefault(url, []).append(number)
-        elif not (_ASIDE.search(url) or (method != "POST" and status in (400, 404, 405, 406))):
+        elif not (_FOREIGN.match(url) or _ASIDE.search(url) or (method != "POST" and status in (400, 404, 405, 406))):
             exchange = Exchange(method=method, url=url if "://" in url else "", status=status)
             self._keep((method, url, status), Clue(line=number, words=f"HTTP {status}", exchange=exchange))
         return True
 
     def _in_time(self, clue: Clue) -> Clue:
         """Add whether the same URL was answered well before and after."""
-        answers = self._answered.get(clue.exchange.url, ()) if clue.exchange else ()
+        answers: Sequence[int] = ()
+        if clue.exchange:
+            answers = self._answered.get(clue.exchange.url, ())
+            if clue.exchange.status in (404, 405):
+                # Where the server was looked for at another path, or spoken to over the other transport.
+                answers = answers or self._answered.get(_host_of(clue.exchange.url), ())
         return replace(
             clue,
             answered_before=any(line < clue.line for line in answers[:1]),
@@ -432,7 +525,14 @@ class _Reader:
             at += 1
         if not headers:
             return 0
-        body = [line for line in lines[at : at + 60] if not _CURL.match(line)]
+        body: list[str] = []
+        while at < min(index + 120, len(lines)) and not (body and not lines[at].strip()):
+            if _CURL.match(lines[at]) or lines[at].startswith("$ ") or _LOGGED.search(lines[at]):
+                if body or not _CURL.match(lines[at]):
+                    break
+            else:
+                body.append(lines[at])
+            at += 1
         host, path = self._asked.get("host", ""), self._asked.get("post", "")
         url = f"https://{host}{path}" if host else ""
         if status < 300:
@@ -444,7 +544,7 @@ class _Reader:
             headers=clean_headers(headers.items()),
             body="\n".join(body)[:_MAX_WORDS],
         )
-        if status >= 300:
+        if status >= 300 and not (self._asked.get("head") and status in (404, 405)):
             words = f"{lines[index]}\n{exchange.body}"
             self._keep(("message", status, url), Clue(line=number, words=words, exchange=exchange))
         return at - index
@@ -474,7 +574,7 @@ class _Reader:
             except (ValueError, RecursionError):
                 self._no_json_before = index + count
                 return 0
-            record = _Reader()
+            record = _Reader(short=self._short)
             for one in _inside(document):
                 record._object(one, number, nesting)  # another of the same class
             self._records[key] = record
@@ -502,7 +602,7 @@ class _Reader:
             value for value in document.values() if isinstance(value, list) and value and isinstance(value[0], str)
         ]
         texts += ["\n".join(map(str, stack)) for stack in stacks if len(stack) > 2]
-        nested = _Reader()
+        nested = _Reader(short=self._short)
         for text in texts:
             if "\n" in text or text.lstrip()[:1] in "{[":
                 nested.feed(_lines_of(text[:_MAX_TEXT]), number=number, nesting=nesting + 1)
@@ -519,23 +619,28 @@ class _Reader:
         status = next((document[name] for name in _STATUS_FIELDS if _is_status(document.get(name))), None)
         if not (failed or status or _troubled(words)):
             return
-        name, message = document.get("name"), document.get("message")
-        if isinstance(name, str) and isinstance(message, str) and _NAMED.match(name):
-            self._tracebacks.add(Raised(type=name, message=message[:_MAX_WORDS], line=number))
+        for kind, text in _EXCEPTION_FIELDS:
+            name, message = document.get(kind), document.get(text)
+            if isinstance(name, str) and isinstance(message, str) and _NAMED.match(name):
+                self._tracebacks.add(Raised(type=name, message=message[:_MAX_WORDS], line=number))
         for text in texts:
             for raised in _raised_in(text, number):
                 self._tracebacks.add(raised)
         clue = self._clue(words, number)
         if status is not None:
             clue = replace(clue, exchange=replace(_exchange(status, words), url=_url_in(words)))
-        said = not {"message", "error", "msg"}.isdisjoint(document) and not {
-            "code",
-            "error",
-            "name",
-            "type",
-        }.isdisjoint(document)
-        anchored = failed or said or bool(clue.exchange or clue.rpc_code or _ERROR_LINE.search(words))
-        self._keep(_NUMBERS.sub("#", words[:400]), replace(clue, anchored=anchored, tool_error=failed))
+        bare = set(document) <= {"message", "Message", "__type", "code", "type"}  # the body of an AWS error
+        said = bare or (
+            not {"message", "error", "msg"}.isdisjoint(document)
+            and not {
+                "code",
+                "error",
+                "name",
+                "type",
+            }.isdisjoint(document)
+        )
+        if self._short or failed or said or clue.exchange or clue.rpc_code or _ERROR_LINE.search(words):
+            self._keep(_NUMBERS.sub("#", words[:400]), replace(clue, tool_error=failed))
 
     def _absorb(self, other: _Reader) -> None:
         for raised in other._tracebacks.end():  # another of the same class
@@ -571,6 +676,9 @@ class _Reader:
                     inner = inner.behind
             elif inside and (field := _JS_FIELD.match(line)):
                 _note_field(raised, field[1], field[2].strip("'\" "))
+            elif inside and (given := _JS_STATUS.search(line)):
+                raised.status = raised.status or int(given[1])
+                inside = True
             elif not inside or line.startswith("}"):
                 break
             self._note_urls(line)
@@ -592,6 +700,10 @@ def _note_field(raised: Raised, name: str, value: str) -> None:
         raised.message = f"{raised.message} ({name}: {value})"[:_MAX_WORDS]
     elif name == "code" and value.startswith("-3") and "error -3" not in raised.message:
         raised.message = f"{raised.message} (code: {value})"
+
+
+def _host_of(url: str) -> str:
+    return url.split("/")[2] if url.count("/") > 1 else ""
 
 
 def _troubled(line: str) -> bool:
@@ -629,6 +741,11 @@ def _distinct(roots: Sequence[Raised]) -> list[tuple[Raised, ...]]:
     return list(paths.values())[-_MAX_CLUES:]
 
 
+def _is_fallback(clue: Clue) -> bool:
+    """Whether a client only says that the old transport, which it tried next, is not there either."""
+    return bool(clue.exchange and clue.exchange.status in (404, 405) and _FALLBACK.search(clue.words))
+
+
 def _exchange_of(path: Sequence[Raised]) -> Exchange | None:
     """The HTTP exchange that the fields of an error tell of."""
     for raised in path:
@@ -639,9 +756,11 @@ def _exchange_of(path: Sequence[Raised]) -> Exchange | None:
 
 def _exchange_in(words: str) -> Exchange | None:
     """The HTTP exchange that a sentence tells of."""
-    if found := _FOR_URL.search(words) or _FROM_URL.search(words):
+    if not _HUNDREDS.search(words):
+        return None
+    if "://" in words and (found := _FOR_URL.search(words) or _FROM_URL.search(words)):
         return replace(_exchange(int(found[1]), words), url=found[2].rstrip(".:"))
-    found = _STATUSES.search(words)
+    found = None if _REGISTERING.search(words) or "169.254." in words else _STATUSES.search(words)
     status = int(next(filter(None, found.groups()))) if found else 0
     return replace(_exchange(status, words), url=_url_in(words)) if status >= 300 else None
 
@@ -676,7 +795,7 @@ def _raised_in(line: str, number: int) -> Iterator[Raised]:
             outer.members.append(raised)
         if found[1].endswith("Group"):
             outer = raised
-    if outer is None and (named := _MENTIONED.search(line)):
+    if outer is None and (named := _MENTIONED.search(line)) and (named.start() < 3 or _ERROR_LINE.search(line)):
         yield Raised(type=named[1], message=named[3].strip()[:_MAX_WORDS], line=number)
     elif outer is None and (bare := _BARE.match(line)):
         yield Raised(type=bare[1], message="", line=number)
@@ -700,6 +819,8 @@ def _inside(document: Any) -> Iterator[Mapping[str, Any]]:
             return
         one = pending.pop()
         if isinstance(one, dict):
+            if one.get("isError") is False:
+                continue  # what a tool answered well is the user's own
             yield one
             pending += [value for value in reversed(one.values()) if isinstance(value, dict | list)]
         elif isinstance(one, list):

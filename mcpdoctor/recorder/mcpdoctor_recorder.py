@@ -275,12 +275,7 @@ class _Exchange:
                 status=self._status,
                 headers=[(name, value[:8] if name == "mcp-session-id" else self.mask(value)) for name, value in shown],
             )
-            if response.is_stream_consumed:  # a transport that has the body in memory
-                self.keep(response.content)
-                self.complete = True
-                self.end()
-            else:
-                response.stream = tape(response.stream, self)
+            response.stream = tape(response.stream, self)
 
     def keep(self, chunk: bytes) -> None:
         """Take a piece of the body that passes by."""

@@ -126,6 +126,14 @@ def failing(table: Table) -> None:
         table.ratio("(c) failing configuration diagnosed / MCP Inspector --cli", *pair, 1.0)
 
 
+def recorded(table: Table) -> None:
+    with lab() as served:
+        env = environment(served["env"])
+        bare = [sys.executable, str(HERE / "calls.py"), f"{served['http']}/fault/healthy/none/mcp"]
+        ours = [MCPDOCTOR, "run", "--", *bare]
+        table.ratio("(e) run of a program with 500 calls / the program", *in_turn(9, (ours, env), (bare, env)), 1.05)
+
+
 def thrift(table: Table) -> None:
     """Count in this process: a matrix that ends before the client stages, so every handshake is ours."""
     with Lab() as served:
@@ -153,7 +161,7 @@ def thrift(table: Table) -> None:
 def main() -> int:
     """Run all of them."""
     table = Table()
-    for benchmark in (start_up, healthy, matrix_of_24, failing, thrift):
+    for benchmark in (start_up, healthy, matrix_of_24, failing, thrift, recorded):
         benchmark(table)
     return int(table.over)
 
