@@ -564,8 +564,8 @@ def _text_of(name: str, catalogue: Catalogue) -> str:
     from difflib import get_close_matches
 
     from mcpdoctor.model import Unusable
-    from mcpdoctor.reading import MAX_BYTES
-    from mcpdoctor.reading import load as load_text
+    from mcpdoctor.texts import MAX_BYTES
+    from mcpdoctor.texts import load as load_text
 
     if name == "-" and sys.stdin is not None and sys.stdin.isatty():
         click.echo("Paste the text, then press Ctrl-D (Ctrl-Z and Enter on Windows).", err=True)

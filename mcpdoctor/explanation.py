@@ -16,7 +16,8 @@ from mcpdoctor.diagnosis import finding_of, matches, read, silenced
 from mcpdoctor.evidence import Case, Evidence
 from mcpdoctor.failures import Chain, format_chain
 from mcpdoctor.model import SCHEMA_VERSION, Cause, Exchange, Fact, Finding, Severity
-from mcpdoctor.reading import decode, read_text
+from mcpdoctor.reading import read_text
+from mcpdoctor.texts import decode
 
 if TYPE_CHECKING:
     from mcpdoctor.recording import Recording

@@ -181,11 +181,7 @@ def read(
     failures: list[Chain] = []
     versions: dict[str, str] = {}
     interpreters: list[str] = []
-    left = MAX_BYTES
-    for path in sorted(directory.glob("*.jsonl")) if directory else ():
-        lines = _lines(path, left)
-        left -= sum(map(len, lines))
-        process = int(number) if (number := path.name.partition("-")[0]).isdecimal() else 0
+    for process, lines in _logs(directory) if directory else ():
         begun: dict[str, list[dict[str, Any]]] = {}
         for event in _events(lines):
             match event.get("event"):
@@ -214,14 +210,29 @@ def read(
     )
 
 
-def _lines(path: Path, limit: int) -> list[bytes]:
-    """The complete lines of a file; the last one is cut off where the disk was full or the process killed."""
+def _logs(directory: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Id and lines of each process; its parts are `PID-NAME.NUMBER.jsonl`."""
+    parts: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(directory.glob("*.jsonl")):
+        name, _, number = path.stem.rpartition(".")
+        parts.setdefault(name, []).append((int(number) if number.isdecimal() else 0, path))
+    left = MAX_BYTES
+    for name, numbered in parts.items():
+        lines: list[bytes] = []
+        for _, path in sorted(numbered):
+            data = _content(path, left)
+            left -= len(data)
+            lines += data.split(b"\n")[:-1]  # the last one is cut off where the disk was full or the process killed
+        process = name.partition("-")[0]
+        yield int(process) if process.isdecimal() else 0, lines
+
+
+def _content(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(limit)
+            return file.read(limit)
     except OSError:
-        return []
-    return data.split(b"\n")[:-1]
+        return b""
 
 
 def _events(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:

@@ -191,7 +191,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str], directory: Path | N
             outward.append(_pump(_own(process.stderr), 2, tail.add))
         if conversation is not None and process.stdin is not None and process.stdout is not None:
             outward.append(_pump(_own(process.stdout), 1, conversation.proxy_said))
-            _pump(0, _own(process.stdin), conversation.client_said)
+            _pump(0, _own(process.stdin), conversation.client_said, listen_first=True)
         signals.wait(process)
         _drain(outward)
     return Run(
@@ -323,19 +323,28 @@ def _own(stream: IO[bytes]) -> int:
     return descriptor
 
 
-def _pump(source: int, sink: int, listener: Callable[[bytes], None]) -> threading.Thread:
-    """Pass every byte on as soon as it comes, in a thread of its own; what is heard is looked at afterwards."""
-    thread = threading.Thread(target=_pass_on, args=(source, sink, listener), daemon=True)
+def _pump(source: int, sink: int, listener: Callable[[bytes], None], *, listen_first: bool = False) -> threading.Thread:
+    """Pass every byte on as soon as it comes, in a thread of its own.
+
+    What is heard is looked at when it has been passed on; first only where somebody might answer it before.
+    """
+    thread = threading.Thread(target=_pass_on, args=(source, sink, listener, listen_first), daemon=True)
     thread.start()
     return thread
 
 
-def _pass_on(source: int, sink: int, listener: Callable[[bytes], None]) -> None:
+def _pass_on(source: int, sink: int, listener: Callable[[bytes], None], listen_first: bool) -> None:
+    def listen(data: bytes) -> None:
+        with contextlib.suppress(Exception):  # whatever is heard, it has to be passed on
+            listener(data)
+
     try:
         while data := _read(source):
+            if listen_first:
+                listen(data)
             _write(sink, data)
-            with contextlib.suppress(Exception):  # whatever is heard, it has to be passed on
-                listener(data)
+            if not listen_first:
+                listen(data)
     except OSError:
         pass  # one side has gone; the other one learns it as it would have, by the end of its pipe
     _close(source)

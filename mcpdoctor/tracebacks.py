@@ -110,6 +110,7 @@ class Tracebacks:
         self._open_at = 0
         self._wrapped = False
         self._continued = 0
+        self._ignoring = False
 
     def take(self, line: str, number: int) -> bool:
         """Look at one line.
@@ -126,6 +127,9 @@ class Tracebacks:
             return True
         self._open = None
         level = self._level(depth)
+        if content.startswith("Exception ignored "):
+            self._ignoring = True  # what a finalizer raised while the program ended; Python goes on
+            return True
         if content.startswith(("The above ", "During ")) and _LINK.match(content):
             level.linked = True
             return True
@@ -272,6 +276,9 @@ class Tracebacks:
         level = self._levels[min(depth, _MAX_NESTING)]
         raised.steps |= level.steps
         level.steps = set()
+        if self._ignoring:
+            self._ignoring = level.tracing = level.linked = False
+            return
         self._count += 1
         if self._count <= MAX_NODES:
             if level.linked:

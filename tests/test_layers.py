@@ -19,9 +19,12 @@ LAYERS = {
     "redaction": 0,
     "model": 1,
     "tracebacks": 1,
+    "javascript": 2,
+    "sentences": 2,
+    "texts": 2,
     "catalogue": 2,
     "credentials": 2,
-    "reading": 2,
+    "reading": 3,
     "clients": 3,
     "matrix": 3,
     "diagnosis": 3,
@@ -43,7 +46,7 @@ LAYERS = {
     "__main__": 7,
 }
 
-PURE = ("matrix", "diagnosis", "model", "redaction", "tracebacks", "evidence", "explanation")
+PURE = ("matrix", "diagnosis", "model", "redaction", "tracebacks", "javascript", "sentences", "reading", "evidence", "explanation")
 ACTS = {"anyio", "asyncio", "botocore", "boto3", "httpx", "mcp", "os", "shutil", "socket", "ssl", "subprocess", "time"}
 HEAVY = ("httpx", "mcp", "botocore", "mcp_proxy_for_aws", "anyio")
 

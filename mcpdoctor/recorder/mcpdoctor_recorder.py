@@ -57,7 +57,7 @@ HEADERS = frozenset(
 """Response headers that are written: those of `mcpdoctor.redaction`, which a test compares. No request header is."""
 
 MAX_FILE = 32 * 2**20
-"""Bytes that one process writes at most."""
+"""Bytes that one process leaves at most."""
 
 _RATE_LIMITS = ("ratelimit", "x-ratelimit")
 _MASK = "[redacted]"
@@ -98,44 +98,57 @@ _harmless = _Harmless()
 
 
 class _Log:
-    """The file of this process: one JSON document a line, each in one write, so that threads need no lock."""
+    """The files of this process: one JSON document a line, each in one write, so that threads need no lock.
+
+    There are two at most; the older one goes when the newer one is full. What a program did last explains its end.
+    """
 
     def __init__(self) -> None:
         self.directory = ""
-        self._path = ""
+        self._name = ""
+        self._part = 0
+        self._left = 0
         self._file = -1
         self._identity: tuple[int, int] | None = None
-        self._left = 0
         self._encode: Callable[[object], str] | None = None
 
     def open(self, directory: str = "") -> None:
-        """Begin a file of its own, at the start of a process and again behind a fork."""
+        """Begin files of its own, at the start of a process and again behind a fork."""
         self.directory = directory or self.directory
-        self._path = os.path.join(self.directory, f"{os.getpid()}-{os.urandom(6).hex()}.jsonl")  # noqa: PTH118
-        self._left = MAX_FILE
-        self._file = -1
-        self.append(
-            b'{"event": "start", "at": %.6f, "python": "%s"}\n'
-            % (time.time(), ".".join(map(str, sys.version_info[:3])).encode())
-        )
+        self._name = f"{os.getpid()}-{os.urandom(6).hex()}"
+        self._part, self._left, self._file = 0, MAX_FILE // 2, -1
+        version = ".".join(map(str, sys.version_info[:3])).encode()
+        self._append(b'{"event": "start", "at": %.6f, "python": "%s"}\n' % (time.time(), version))
 
     def write(self, event: str, **fields: object) -> None:
         """Write one event; where that is not possible, nothing happens."""
-        if not self._left:
-            return
         with _harmless:
             if self._encode is None:
                 from json import JSONEncoder
 
                 self._encode = JSONEncoder(check_circular=False).encode
-            self.append(self._encode({"event": event, **fields}).encode() + b"\n")
+            self._append(self._encode({"event": event, **fields}).encode() + b"\n")
 
-    def append(self, line: bytes) -> None:
+    def _append(self, line: bytes) -> None:
         """Write one line, or give up for good: a disk that is full is the program's trouble, not ours to add to."""
-        left, self._left = self._left, 0
+        if not self._left:
+            return
+        written = 0
         with _harmless:
-            if left >= len(line) and os.write(self._descriptor(), line) == len(line):
-                self._left = left - len(line)
+            if self._left < len(line):
+                self._turn_over()
+            written = os.write(self._descriptor(), line)
+        self._left = max(self._left - written, 1) if written == len(line) else 0
+
+    def _turn_over(self) -> None:
+        with _harmless:
+            os.close(self._descriptor())
+        with _harmless:
+            os.unlink(self._path(self._part - 1))  # noqa: PTH108
+        self._part, self._left, self._file = self._part + 1, MAX_FILE // 2, -1
+
+    def _path(self, part: int) -> str:
+        return os.path.join(self.directory, f"{self._name}.{part}.jsonl")  # noqa: PTH118
 
     def _descriptor(self) -> int:
         """The open file.
@@ -148,7 +161,7 @@ class _Log:
                 if self._identity == _identity(self._file):
                     return self._file
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-        opened = os.open(self._path, flags, 0o600)
+        opened = os.open(self._path(self._part), flags, 0o600)
         if opened < 3:
             # The program was started without standard streams; what it opens next expects this number.
             os.close(opened)
@@ -221,7 +234,7 @@ class _Exchange:
     ) -> None:
         self.number = next(_numbers)
         self.started = time.perf_counter()
-        self.sent = request.method
+        self._method = request.method
         self.begun = False  # somebody reads the body
         self.complete = False
         self.size = 0
@@ -292,7 +305,9 @@ class _Exchange:
         the other streams of the connection.
         """
         short = self._length is None or self._length <= _MAX_REFUSAL
-        return self._status >= 400 and short and not (self.begun or self._ended or self._http2 or self.sent == "HEAD")
+        return (
+            self._status >= 400 and short and not (self.begun or self._ended or self._http2 or self._method == "HEAD")
+        )
 
     def hurry(self) -> _Hurry:
         """Bound the time for which an unread refusal is waited for."""
