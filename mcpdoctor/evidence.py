@@ -5,6 +5,7 @@ Each piece becomes a clue with the facts that the conditions of checks compare; 
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, read, trace_facts
-from mcpdoctor.failures import Chain, unwrap
+from mcpdoctor.failures import Chain, members_of, unwrap
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.reading import Clue, Reading, read_text
 from mcpdoctor.recording import Recorded, Recording
@@ -223,11 +224,8 @@ def _exceptions(exc: BaseException) -> Iterator[BaseException]:
             continue
         met.add(id(one))
         yield one
-        inner = getattr(one, "exceptions", ())
         pending += [each for each in (one.__context__, one.__cause__) if each is not None]
-        pending += [
-            each for each in (inner if isinstance(inner, list | tuple) else ()) if isinstance(each, BaseException)
-        ]
+        pending += members_of(one)
 
 
 def _carried(exc: BaseException) -> Iterator[Exchange]:
@@ -236,16 +234,7 @@ def _carried(exc: BaseException) -> Iterator[Exchange]:
         try:
             response = getattr(one, "response", None)
             if isinstance(response, Mapping):
-                meta = response.get("ResponseMetadata", {})
-                error = response.get("Error", {})
-                body = f"An error occurred ({error.get('Code')}): {error.get('Message')}"
-                yield Exchange(
-                    method="POST",
-                    url="",
-                    status=meta.get("HTTPStatusCode"),
-                    body=clean(body),
-                    headers=clean_headers(meta.get("HTTPHeaders", {}).items()),
-                )
+                yield _answer_of_botocore(response)
             elif response is not None and isinstance(getattr(response, "status_code", None), int):
                 yield Exchange(
                     method=str(getattr(getattr(response, "request", None), "method", "POST")),
@@ -259,6 +248,21 @@ def _carried(exc: BaseException) -> Iterator[Exchange]:
                 yield Exchange(method="POST", url=clean(url, limit=2000), status=status)
         except Exception:  # noqa: BLE001, S112  # an object of somebody else that is not what it looks like
             continue
+
+
+def _answer_of_botocore(response: Mapping[str, Any]) -> Exchange:
+    """The answer that a `ClientError` of botocore carries as a dictionary."""
+    meta, error = response.get("ResponseMetadata", {}), response.get("Error", {})
+    given = {**meta.get("HTTPHeaders", {}), "x-amzn-errortype": str(error.get("Code", ""))}
+    if identity := meta.get("RequestId"):
+        given["x-amzn-requestid"] = str(identity)
+    return Exchange(
+        method="POST",
+        url="",
+        status=meta.get("HTTPStatusCode"),
+        headers=clean_headers(given.items()),
+        body=clean(json.dumps({"message": error.get("Message")})),
+    )
 
 
 def _body(response: Any) -> str | None:
@@ -291,7 +295,8 @@ def _steps(exc: BaseException) -> Iterator[str]:
 
 
 def _belongs(exchange: Exchange, chain: Chain) -> bool:
-    return any(str(exchange.status) in one.message or (exchange.url and exchange.url in one.message) for one in chain)
+    signs = (str(exchange.status), exchange.url, exchange.headers.get("x-amzn-errortype"))
+    return any(sign and sign in one.message for one in chain for sign in signs)
 
 
 def _host(url: str) -> str:

@@ -142,7 +142,7 @@ def _walk(exc: BaseException, above: _Path, met: set[int]) -> Iterator[_Path]:
         return
     met.add(id(exc))
     path = (*above, exc)
-    members = _members(exc)
+    members = members_of(exc)
     behind = _behind(exc)
     inner = members if behind is None else [*members, behind]
     leaf = True
@@ -157,9 +157,12 @@ def _walk(exc: BaseException, above: _Path, met: set[int]) -> Iterator[_Path]:
         yield path
 
 
-def _members(exc: BaseException) -> Sequence[BaseException]:
+def members_of(exc: BaseException) -> Sequence[BaseException]:
     """Give the members of a group, by its shape and not its class: backports are groups too."""
-    members = getattr(exc, "exceptions", ())
+    try:
+        members = getattr(exc, "exceptions", ())
+    except Exception:  # noqa: BLE001 - a property of somebody else that is broken
+        return ()
     if isinstance(members, Sequence) and all(isinstance(member, BaseException) for member in members):
         return members
     return ()
@@ -178,7 +181,7 @@ def _behind(exc: BaseException) -> BaseException | None:
         looked_at.add(id(link))
         if link.__cause__ is not None:
             link, noise = link.__cause__, _CANCELLED
-        elif _members(link):
+        elif members_of(link):
             return None
         else:
             link, noise = link.__context__, _CLEANUP
@@ -189,9 +192,20 @@ def _behind(exc: BaseException) -> BaseException | None:
 
 def _rank(path: _Path) -> int:
     """Order chains: 0 a real leaf, 1 clean-up that a real cause stands behind, 2 nothing but clean-up."""
-    start = max((depth + 1 for depth, link in enumerate(path) if _members(link)), default=0)
+    start = max((depth + 1 for depth, link in enumerate(path) if members_of(link)), default=0)
     own = [is_cleanup(name := _type_name(link), _text(link) if name == "RuntimeError" else "") for link in path[start:]]
     return (own[:1] == [True]) + all(own)
+
+
+def is_noise(name: str, *, explicit: bool) -> bool:
+    """Whether what stands behind an exception explains nothing, by its printed name.
+
+    Args:
+        name: as printed; private modules may be part of it.
+        explicit: whether it is the cause that was given (`raise … from`), and not the context.
+    """
+    public = ".".join(part for part in name.split(".") if not part.startswith("_"))
+    return any(known == public or known.endswith(f".{public}") for known in (_CANCELLED if explicit else _CLEANUP))
 
 
 def is_cleanup(name: str, message: str) -> bool:

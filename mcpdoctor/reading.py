@@ -53,6 +53,7 @@ _ASKED = re.compile(r"> (Host|POST)(?:: | )(\S{1,2000})")
 _CURL_HEAD = re.compile(r"\bcurl\b.{0,400}?\s(?:--head|-[a-zA-HJ-Z]{0,8}I[a-zA-Z]{0,8})\b")
 _CURL = re.compile(r"[*<>] |[{}] \[|<$|\s*$|\s*\d{1,3} +\d|\s*% Total|\s*Dload ")
 _STATUS_FIELDS = ("status", "statusCode", "status_code", "httpStatus", "httpStatusCode", "code")
+_SERVED = "Access log: HTTP"
 _OPENINGS = ("{", "[", "{}", "[{")
 # In JSON of Node, of AWS Lambda, of structlog, of OpenTelemetry.
 _EXCEPTION_FIELDS = (
@@ -166,6 +167,9 @@ class _Reader:
             chains[chain] = (is_cleanup(leaf.type, leaf.message), -line)
             clue = self._clue("\n".join(_spoken(one) for one in reversed(path)), line)
             found.append(replace(clue, chain=chain, steps=steps, exchange=exchange_of(path) or clue.exchange))
+        if any(clue.exchange.url for clue in found if clue.exchange):
+            # What the program itself answered to its own callers is not what it was answered.
+            found = [clue for clue in found if not (clue.words.startswith(_SERVED) and clue.exchange)]
         found = [self._in_time(clue) for clue in found]
         if any(clue.exchange or clue.rpc_code for clue in found if not _is_fallback(clue)):
             found = [clue for clue in found if not _is_fallback(clue)]
@@ -230,7 +234,7 @@ class _Reader:
             nested.feed([quoted[1].replace("\\\\", "\\").replace("\\'", "'")], number=number, nesting=nesting + 1)
             self._absorb(nested)
         clue = self._clue(line, number)
-        if is_prose(line) and not (self._short or clue.tool_error or clue.rpc_code):
+        if is_prose(line) and not (clue.tool_error or clue.rpc_code):
             return
         if names_exception(line):
             for raised in raised_in(line, number):
@@ -274,7 +278,8 @@ class _Reader:
         elif not logged.aside:
             url = logged.url if "://" in logged.url else ""
             exchange = Exchange(method=logged.method, url=url, status=logged.status)
-            self._keep(logged, Clue(line=number, words=f"HTTP {logged.status}", exchange=exchange))
+            words = f"HTTP {logged.status}" if url else f"{_SERVED} {logged.status}"
+            self._keep(logged, Clue(line=number, words=words, exchange=exchange))
         return True
 
     def _in_time(self, clue: Clue) -> Clue:
@@ -459,7 +464,7 @@ def _inside(document: Any) -> Iterator[Mapping[str, Any]]:
             return
         one = pending.pop()
         if isinstance(one, dict):
-            if one.get("isError") is False:
+            if one.get("isError") is False or one.get("status") == "success":
                 continue  # what a tool answered well is the user's own
             yield one
             pending += [value for value in reversed(one.values()) if isinstance(value, dict | list)]

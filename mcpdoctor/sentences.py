@@ -16,7 +16,7 @@ MAX_WORDS = 4_000
 """Characters of a sentence that are kept."""
 
 _METHOD = r"(GET|POST|PUT|DELETE|HEAD|OPTIONS|PATCH)"
-_URL = r"https?://[^\s'\"<>`\\|)\]},;\u2502]{1,2000}"
+_URL = r"https?://(?:\[[0-9a-fA-F:.%]{2,60}\])?[^\s'\"<>`\\|)\]},;\u2502]{1,2000}"
 _LOGGED = re.compile(rf"HTTP Request: {_METHOD} ({_URL}) \"HTTP/[\d.]{{1,3}} (\d{{3}})")
 _ACCESSED = re.compile(rf"\"{_METHOD} (\S{{1,2000}}) HTTP/[\d.]{{1,3}}\"(?:,? (?:status=)?| status: )(\d{{3}})\b")
 _FOR_URL = re.compile(
@@ -44,6 +44,8 @@ _STATUSES = re.compile(
 )
 # What an OAuth server answers when it registers a client is not what the endpoint answered.
 _REGISTERING = re.compile(r"[Cc]lient [Rr]egistration|Registration failed|RegistrationRejected")
+# Instance metadata, and where packages come from.
+_ELSEWHERE = re.compile(r"169\.254\.|registry\.npmjs\.org|\bnpm (?:ERR|error)|pypi\.org|pythonhosted\.org")
 _FALLBACK = re.compile(r"\bSSE\b|\bsse\b|[fF]all(?:ing)? ?back")
 _CODE = re.compile(r"(?:MCP error|JSON-RPC error:?|[\"']?\bcode[\"']?\s?[:=])\s?(-3\d{4})\b", re.IGNORECASE)
 _ANY_URL = re.compile(_URL)
@@ -57,13 +59,17 @@ _LEADS = (
 _CUT = re.compile(r" ?│")  # at the border of a box: the rest stands on the next line
 _ERROR_LINE = re.compile(
     r"^(?:Unexpected|Cannot|Could not|Unable|Invalid|Redirect|Unsupported|No |Missing|Unknown)\b|curl: \(\d"
-    r"|\b(?:ERROR|CRITICAL|FATAL|Error|error|fatal|failed|Failed|FAILED|Exception|errored)\b"
+    r"|.{0,160}\b(?:ERROR|ERR|CRITICAL|FATAL|FAILED|WARN|WARNING)\b"
+    r"|.{0,160}?\b(?:[eE]rror|[eE]rrors|[eE]rrored|[fF]ailed|[fF]ailure|fatal|Exception)\b.{0,100}?[:('\"]"
+    r"|.{0,60}?\b(?:[eE]rror|[fF]ailed)\b"
 )
 # A list, a heading, a table, a quotation, emphasis, an explanation, what a tool found: such as a model in its answer.
 _PROSE = re.compile(
     r"\s{0,40}(?:[-*#|] |#{2,6} |\d{1,3}\. )|[^`*]{0,400}(?:`[^`]{1,400}`|\*\*[^*]{1,400}\*\*)"
     r"|.{0,400}(?:\b(?:means that|happens when|occurs when|for example|[cC]ommon errors|as expected)\b"
-    r"|\b[tT]ool (?:result:|\w{1,80} returned)|\bDEBUG\b)"
+    r"|\b[tT]ool (?:result:|\w{1,80} returned)|['\"]status['\"]: ?['\"]success|isError['\"]?[:=] ?[fF]alse"
+    r"|\bDEBUG\b(?!.{0,400}(?:[eE]rror[tT]ype|[bB]ody|\{\")))"
+    r"|\w{1,80}\{[^}]{1,400}\} \d"  # a metric
 )
 _ANSWERED = re.compile(r"HTTP|[sS]tatus|<h1|<H1|<title|<TITLE|Response code")
 _LOGGER = re.compile(
@@ -92,6 +98,7 @@ _FOREIGN = re.compile(
     r"|generativelanguage\.googleapis\.|[\w-]{1,80}-aiplatform\.googleapis\.|openrouter\.ai)"
 )
 _FOREIGN_TYPE = re.compile(r"(?:openai|anthropic|litellm|mistralai|groq|cohere|google\.genai|google\.api_core)\.")
+_REPORTING = re.compile(r"[/\\](?:opentelemetry|sentry_sdk|langsmith|langfuse|posthog|ddtrace|newrelic)[/\\]")
 # Hosts that libraries name in their help texts, and that of instance metadata; no MCP endpoint is there.
 _DOCUMENTATION = re.compile(
     r"https?://(?:docs\.|developer\.mozilla\.org|errors\.pydantic\.dev|(?:raw\.)?github(?:usercontent)?\.com|pypi\.org"
@@ -106,7 +113,7 @@ _MENTIONED = re.compile(
     rf"(?<![\w.'\"/`])({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|asyncio\.CancelledError)(?: \[(\w{{1,40}})\])?: (?=\S)(.*)"
 )
 _BARE = re.compile(rf"(?:.{{0,200}} - )?((?:[A-Za-z_]\w{{0,80}}\.){{1,12}}[A-Z]\w{{0,80}}?{SUFFIX})(?:\(\))?:?$")
-_REPR = re.compile(rf"(?<![\w.])({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|McpError|MCPError)\((?=[\"'(])")
+_REPR = re.compile(rf"(?<![\w.])(?<!raise )({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|McpError|MCPError)\((?=[\"'(])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +173,7 @@ def names_exception(line: str) -> bool:
 
 def is_error(line: str) -> bool:
     """Whether a line is one of failure, and not just one that holds such words."""
-    return bool(_ERROR_LINE.search(line))
+    return bool(_ERROR_LINE.match(line))
 
 
 def is_answer(line: str) -> bool:
@@ -185,8 +192,8 @@ def is_fallback(words: str) -> bool:
 
 
 def is_foreign(raised: Raised) -> bool:
-    """Whether an exception is that of a library that talks to a model."""
-    return bool(_FOREIGN_TYPE.match(raised.type))
+    """Whether an exception is that of a library that talks to a model, or that reports to somebody else."""
+    return bool(_FOREIGN_TYPE.match(raised.type)) or any(map(_REPORTING.search, raised.steps))
 
 
 def tool_failed(words: str) -> bool:
@@ -216,7 +223,7 @@ def exchange_in(words: str) -> Exchange | None:
         return None
     if "://" in words and (found := _FOR_URL.search(words) or _FROM_URL.search(words)):
         return replace(answer_of(int(found[1]), words), url=found[2].rstrip(".:"))
-    found = None if _REGISTERING.search(words) or "169.254." in words else _STATUSES.search(words)
+    found = None if _REGISTERING.search(words) or _ELSEWHERE.search(words) else _STATUSES.search(words)
     status = int(next(filter(None, found.groups()))) if found else 0
     return answer_of(status, words) if status >= 300 else None
 
@@ -249,7 +256,7 @@ def raised_in(line: str, number: int) -> Iterator[Raised]:
             outer.members.append(raised)
         if found[1].endswith("Group"):
             outer = raised
-    if outer is None and (named := _MENTIONED.search(line)) and (named.start() < 3 or _ERROR_LINE.search(line)):
+    if outer is None and (named := _MENTIONED.search(line)) and (named.start() < 3 or is_error(line)):
         yield Raised(type=named[1], message=named[3].strip()[:MAX_WORDS], line=number)
     elif outer is None and (bare := _BARE.match(line)):
         yield Raised(type=bare[1], message="", line=number)

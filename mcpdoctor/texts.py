@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +30,11 @@ _CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 _ESCAPE = re.compile(r"\x1b\[[0-?]{0,40}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b\n]{0,400}(?:\x07|\x1b\\)?|\x1b[@-Z\\-_=>]")
 _BREAK = re.compile(r"\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 # What a CI system, a container runtime, a journal, pytest-xdist or a mail puts in front of every line of a program.
-_WRAPPED = re.compile(r"\{\"(?:log|textPayload)\": ?\"")
+_WRAPPED = re.compile(r"\{\".{0,400}\"(?:log|textPayload|message)\": ?\"|\{\"(?:log|textPayload|message)\": ?\"")
+_CONTAINER = re.compile(r"\{.{0,400}\"(?:log|textPayload)\": ?\"")
+# A record that holds nothing but the first line of a traceback: the others hold the other lines.
+_MESSAGE = re.compile(r"\"message\": ?\"(?:  \+ Exception Group )?Traceback \(most recent call last\):?(?:\\n)?\"")
+_TRACEBACK = re.compile(r"(?:  \+ Exception Group )?Traceback \(most recent call last\)")
 _PREFIXES = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)(?: (?:stdout|stderr) [FP])? ?"),
     re.compile(r"[\w.-]{1,64} {1,20}\| ?"),
@@ -98,23 +103,39 @@ def lines_of(text: str) -> list[str]:
     sample = [line for line in lines[:2000] if line.strip()]
     if len(sample) < 3:
         return lines
-    if sum(1 for line in sample if _WRAPPED.match(line)) >= 0.9 * len(sample):
+    if _share(_WRAPPED, sample) >= 0.9 and (_share(_CONTAINER, sample) >= 0.9 or any(map(_MESSAGE.search, sample))):
         lines = [_unwrapped(line) for line in lines]
         sample = [line for line in lines[:2000] if line.strip()]
     if indent := min(len(line) - len(line.lstrip()) for line in sample):
         lines = [line[indent:] if not line[:indent].strip() else line for line in lines]
         sample = [line[indent:] for line in sample]
-    for prefix in _PREFIXES:
-        if sum(1 for line in sample if prefix.match(line)) >= 0.9 * len(sample):
-            return [prefix.sub("", line, count=1) for line in lines]
+    for _ in range(3):  # a container runtime inside of a CI system
+        prefix = next((one for one in (*_PREFIXES, *_own_prefix(sample)) if _share(one, sample) >= 0.9), None)
+        if prefix is None:
+            break
+        lines = [prefix.sub("", line, count=1) if prefix.match(line) else line for line in lines]
+        sample = [line for line in lines[:2000] if line.strip()]
     return lines
+
+
+def _share(pattern: re.Pattern[str], sample: Sequence[str]) -> float:
+    return sum(1 for line in sample if pattern.match(line)) / max(len(sample), 1)
+
+
+def _own_prefix(sample: Sequence[str]) -> Iterator[re.Pattern[str]]:
+    """What stands in front of the first traceback, with any numbers in it: a prefix, if it stands everywhere."""
+    for line in sample:
+        if (found := _TRACEBACK.search(line)) and re.search(r"\w", line[: found.start()]):
+            parts = re.split(r"\d+", line[: found.start()])
+            yield re.compile(r"\d{1,20}".join(map(re.escape, parts)))
+            return
 
 
 def _unwrapped(line: str) -> str:
     """The line of a program that a container runtime wrapped in a JSON object."""
     try:
         record = json.loads(line)
-        return str(next(record[name] for name in ("log", "textPayload") if name in record)).rstrip("\n")
+        return str(next(record[name] for name in ("log", "textPayload", "message") if name in record)).rstrip("\n")
     except (ValueError, RecursionError, TypeError, StopIteration):
         return line
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from mcpdoctor.failures import MAX_DEPTH, Failure, errno_in
+from mcpdoctor.failures import MAX_DEPTH, Failure, errno_in, is_noise
 from mcpdoctor.redaction import clean
 
 MAX_MESSAGE = 4_000
@@ -28,7 +28,7 @@ _MAX_FOREIGN = 8  # lines of another thread between two frames
 NAME = r"(?:[A-Za-z_]\w{0,80}\.){0,12}"
 SUFFIX = (
     r"(?:Error|Exception|Timeout|Group|Interrupt|Exit|Expired|Failure|Failed|Refused|Denied|Fault|NotFound|Invalid"
-    r"|TooLarge|Required|Unavailable)"
+    r"|TooLarge|Required|Unavailable|nvalidURL|nsupportedProtocol)"
 )
 """How the names of exceptions end."""
 
@@ -50,7 +50,7 @@ _LINK = re.compile(
 _MEMBER = re.compile(r"\+-{4,40} (?:\d{1,9}|\.\.\.) -{4,40}$")
 _END = re.compile(r"\+-{20,80}$")
 _MARGIN = re.compile(r"( {0,60})([|+])")
-_PYTEST = re.compile(r"E {1,8}(?=\S)")
+_PYTEST = re.compile(r"E {1,120}(?=\S)")
 _PYTEST_RAISED = re.compile(rf"({NAME}[A-Z]\w{{0,80}}?{SUFFIX})(?:: (.{{0,{MAX_MESSAGE}}})|:?$)")
 _HUMPS = re.compile(r"[A-Z][a-z0-9]+[A-Z]")
 _SUFFIXED = re.compile(rf"\w{{0,80}}{SUFFIX}$")
@@ -72,6 +72,7 @@ class Raised:
         steps: functions and files that its traceback passes through.
         members: of a group.
         behind: what it was raised from, or while handling.
+        explicit: whether it was raised from that.
         status: HTTP status that was printed as one of its fields, as Node prints them.
         url: URL that was printed so.
     """
@@ -82,6 +83,7 @@ class Raised:
     steps: set[str] = field(default_factory=set)
     members: list[Raised] = field(default_factory=list)
     behind: Raised | None = None
+    explicit: bool = False
     status: int | None = None
     url: str | None = None
 
@@ -92,6 +94,7 @@ class _Level:
 
     last: Raised | None = None
     linked: bool = False
+    explicit: bool = False
     tracing: bool = False
     boxed: bool = False
     foreign: int = 0
@@ -131,7 +134,7 @@ class Tracebacks:
             self._ignoring = True  # what a finalizer raised while the program ended; Python goes on
             return True
         if content.startswith(("The above ", "During ")) and _LINK.match(content):
-            level.linked = True
+            level.linked, level.explicit = True, content.startswith("The ")
             return True
         if "Traceback (most" in content and _is_header(content):
             level.tracing, level.foreign, level.boxed = True, 0, content.startswith("╭")
@@ -161,8 +164,8 @@ class Tracebacks:
         """How deep in groups a line stands, and the line without its margins."""
         if found := _PYTEST.match(line):
             line = line[found.end() :]
-        if "│" in line[:80]:
-            content = line.strip()
+        content = line.strip()
+        if content.startswith("│") and content.endswith("│"):
             depth = 0
             while content.startswith("│"):
                 content, depth = (
@@ -282,7 +285,7 @@ class Tracebacks:
         self._count += 1
         if self._count <= MAX_NODES:
             if level.linked:
-                raised.behind, level.last = level.last, None
+                raised.behind, raised.explicit, level.last = level.last, level.explicit, None
             self._settle(min(depth, _MAX_NESTING))
             level.last = raised
         level.linked = level.tracing = False
@@ -302,11 +305,20 @@ def paths_of(raised: Raised) -> Iterator[tuple[Raised, ...]]:
     while pending:
         node, above = pending.pop()
         path = (*above, node)
-        inner = [*node.members, *([node.behind] if node.behind else [])]
+        behind = _behind(node)
+        inner = [*node.members, *([behind] if behind else [])]
         if inner and len(path) < MAX_DEPTH:
             pending += [(each, path) for each in reversed(inner)]
         else:
             yield path
+
+
+def _behind(raised: Raised) -> Raised | None:
+    """What led to an exception, looking through how tasks were stopped, as `failures.unwrap` does."""
+    link = raised
+    while link.behind is not None and is_noise(link.behind.type, explicit=link.explicit):
+        link = link.behind
+    return link.behind
 
 
 @lru_cache(maxsize=4096)
