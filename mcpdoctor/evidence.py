@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, read, trace_facts
-from mcpdoctor.failures import Chain, members_of, unwrap
+from mcpdoctor.failures import Chain, paths, unwrap
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.reading import Clue, Reading, read_text
 from mcpdoctor.recording import Recorded, Recording
@@ -80,19 +80,19 @@ def of_reading(reading: Reading, catalogue: Catalogue) -> Case:
 def of_exception(exc: BaseException, catalogue: Catalogue) -> Case:
     """The case that an exception makes: what it says, and the HTTP response or JSON-RPC error that it carries."""
     chains = unwrap(exc)
-    carried = list(_carried(exc))
-    steps = frozenset(_steps(exc))
-    urls = tuple(dict.fromkeys(one.url for one in carried if one.url))
-    clues = []
-    for place, chain in enumerate(reversed(chains), start=1):
+    clues, urls = [], dict[str, None]()
+    for place, (chain, path) in enumerate(zip(reversed(chains), reversed(paths(exc)), strict=True), start=1):
         clue = _clue_of_chain(chain, place)
         told = next((one for one in read_text(clue.words).clues if one.exchange or one.rpc_code), None)
-        exchange = next((one for one in carried if _belongs(one, chain)), told.exchange if told else None)
-        if exchange is not None and exchange.body:
-            clue = replace(clue, words=f"{clue.words}\n{exchange.body}")
-        code = _rpc_code(exc) or (told.rpc_code if told else None)
-        clues.append(replace(clue, exchange=exchange, rpc_code=code, steps=steps))
-    return of_reading(Reading(clues=tuple(clues), chains=chains, urls=urls, steps=steps), catalogue)
+        exchange = next(_carried(path), told.exchange if told else None)
+        if exchange is not None:
+            clue = replace(clue, words="\n".join(filter(None, (clue.words, exchange.body))))
+            urls[exchange.url] = None
+        code = _rpc_code(path) or (told.rpc_code if told else None)
+        clues.append(replace(clue, exchange=exchange, rpc_code=code, steps=frozenset(_steps(path))))
+    steps = frozenset(step for clue in clues for step in clue.steps)
+    known = tuple(url for url in urls if url)
+    return of_reading(Reading(clues=tuple(clues), chains=chains, urls=known, steps=steps), catalogue)
 
 
 def of_recording(recording: Recording, catalogue: Catalogue) -> Case:
@@ -216,21 +216,9 @@ def _clue_of_chain(chain: Chain, place: int) -> Clue:
 # --- What an exception carries beside its text ---
 
 
-def _exceptions(exc: BaseException) -> Iterator[BaseException]:
-    pending, met = [exc], set[int]()
-    while pending and len(met) < 1000:
-        one = pending.pop()
-        if id(one) in met:
-            continue
-        met.add(id(one))
-        yield one
-        pending += [each for each in (one.__context__, one.__cause__) if each is not None]
-        pending += members_of(one)
-
-
-def _carried(exc: BaseException) -> Iterator[Exchange]:
+def _carried(path: Sequence[BaseException]) -> Iterator[Exchange]:
     """The HTTP responses that exceptions of httpx, requests, aiohttp and botocore carry, by their shape."""
-    for one in _exceptions(exc):
+    for one in reversed(path):
         try:
             response = getattr(one, "response", None)
             if isinstance(response, Mapping):
@@ -271,19 +259,22 @@ def _body(response: Any) -> str | None:
     return clean(content[:20_000].decode("utf-8", errors="replace")) if isinstance(content, bytes) else None
 
 
-def _rpc_code(exc: BaseException) -> int | None:
+def _rpc_code(path: Sequence[BaseException]) -> int | None:
     """The code of the JSON-RPC error that an exception of the mcp SDK carries."""
-    for one in _exceptions(exc):
-        error = getattr(one, "error", None)
-        code = getattr(error, "code", None)
+    for one in reversed(path):
+        try:
+            error = getattr(one, "error", None)
+            code = getattr(error, "code", None)
+        except Exception:  # noqa: BLE001, S112  # as above
+            continue
         if isinstance(code, int) and hasattr(error, "message"):
             return code
     return None
 
 
-def _steps(exc: BaseException) -> Iterator[str]:
+def _steps(path: Sequence[BaseException]) -> Iterator[str]:
     """Functions and modules that the tracebacks of an exception pass through."""
-    for one in _exceptions(exc):
+    for one in reversed(path):
         link = one.__traceback__
         for _ in range(200):
             if link is None:
@@ -292,11 +283,6 @@ def _steps(exc: BaseException) -> Iterator[str]:
             yield code.co_name
             yield code.co_filename
             link = link.tb_next
-
-
-def _belongs(exchange: Exchange, chain: Chain) -> bool:
-    signs = (str(exchange.status), exchange.url, exchange.headers.get("x-amzn-errortype"))
-    return any(sign and sign in one.message for one in chain for sign in signs)
 
 
 def _host(url: str) -> str:

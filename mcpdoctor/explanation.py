@@ -157,9 +157,9 @@ def conclude(case: Case, catalogue: Catalogue) -> Explanation:
 def _fire(piece: Evidence, catalogue: Catalogue) -> list[_Fired]:
     """The checks that fire on one clue: those that it tells most of, and of these only the root cause."""
     fired = [one for check in catalogue.checks.values() if (one := _fired(check, piece, catalogue))]
+    fired = [one for one in fired if not silenced(one.check, [other.check for other in fired])]
     heaviest = max((one.says.weight for one in fired), default=0)
-    fired = [one for one in fired if one.says.weight == heaviest]
-    return [one for one in fired if not silenced(one.check, [other.check for other in fired])]
+    return [one for one in fired if one.says.weight == heaviest]
 
 
 def _fired(check: Check, piece: Evidence, catalogue: Catalogue) -> _Fired | None:

@@ -104,14 +104,20 @@ def unwrap(exc: BaseException, *, secrets: Collection[str] = ()) -> tuple[Chain,
         At least one chain, the best candidate first: leaves that are mere clean-up come last, otherwise in the order of
         the groups. At most `MAX_LEAVES` chains of at most `MAX_DEPTH` failures.
     """
-    paths = list(islice(_walk(exc, (), set()), _MAX_VISITED)) or [(exc,)]
-    paths.sort(key=_rank)
     read: dict[int, Failure] = {}
-    for path in paths[:MAX_LEAVES]:
+    found = paths(exc)
+    for path in found:
         for link in path:
             if id(link) not in read:
                 read[id(link)] = _read(link, secrets)
-    return tuple(tuple(read[id(link)] for link in path) for path in paths[:MAX_LEAVES])
+    return tuple(tuple(read[id(link)] for link in path) for path in found)
+
+
+def paths(exc: BaseException) -> list[_Path]:
+    """The exceptions themselves along each chain that `unwrap` gives, in the same order."""
+    found = list(islice(_walk(exc, (), set()), _MAX_VISITED)) or [(exc,)]
+    found.sort(key=_rank)
+    return found[:MAX_LEAVES]
 
 
 def format_chain(chain: Chain) -> str:
@@ -142,7 +148,7 @@ def _walk(exc: BaseException, above: _Path, met: set[int]) -> Iterator[_Path]:
         return
     met.add(id(exc))
     path = (*above, exc)
-    members = members_of(exc)
+    members = _members(exc)
     behind = _behind(exc)
     inner = members if behind is None else [*members, behind]
     leaf = True
@@ -157,7 +163,7 @@ def _walk(exc: BaseException, above: _Path, met: set[int]) -> Iterator[_Path]:
         yield path
 
 
-def members_of(exc: BaseException) -> Sequence[BaseException]:
+def _members(exc: BaseException) -> Sequence[BaseException]:
     """Give the members of a group, by its shape and not its class: backports are groups too."""
     try:
         members = getattr(exc, "exceptions", ())
@@ -181,7 +187,7 @@ def _behind(exc: BaseException) -> BaseException | None:
         looked_at.add(id(link))
         if link.__cause__ is not None:
             link, noise = link.__cause__, _CANCELLED
-        elif members_of(link):
+        elif _members(link):
             return None
         else:
             link, noise = link.__context__, _CLEANUP
@@ -192,7 +198,7 @@ def _behind(exc: BaseException) -> BaseException | None:
 
 def _rank(path: _Path) -> int:
     """Order chains: 0 a real leaf, 1 clean-up that a real cause stands behind, 2 nothing but clean-up."""
-    start = max((depth + 1 for depth, link in enumerate(path) if members_of(link)), default=0)
+    start = max((depth + 1 for depth, link in enumerate(path) if _members(link)), default=0)
     own = [is_cleanup(name := _type_name(link), _text(link) if name == "RuntimeError" else "") for link in path[start:]]
     return (own[:1] == [True]) + all(own)
 

@@ -35,6 +35,7 @@ from mcpdoctor.sentences import (
     rpc_code_in,
     signers_in,
     tool_failed,
+    unquoted,
     urls_in,
 )
 from mcpdoctor.texts import lines_of, unfolded
@@ -175,7 +176,7 @@ class _Reader:
             found = [clue for clue in found if not _is_fallback(clue)]
         found.sort(key=lambda clue: clue.line)
         return Reading(
-            clues=tuple(replace(clue, words=clean(clue.words, limit=MAX_WORDS)) for clue in found[-_MAX_CLUES:]),
+            clues=tuple(map(_cleaned, found[-_MAX_CLUES:])),
             chains=tuple(sorted(chains, key=chains.__getitem__)[:MAX_LEAVES]),
             urls=tuple(clean(url, limit=2000) for url in sorted(self._urls, key=lambda url: -self._urls[url])[:50]),
             steps=frozenset(self._steps),
@@ -233,6 +234,7 @@ class _Reader:
             nested = _Reader(short=self._short)
             nested.feed([quoted[1].replace("\\\\", "\\").replace("\\'", "'")], number=number, nesting=nesting + 1)
             self._absorb(nested)
+        line = unquoted(line)
         clue = self._clue(line, number)
         if is_prose(line) and not (clue.tool_error or clue.rpc_code):
             return
@@ -432,6 +434,15 @@ class _Reader:
         self._steps |= other._steps
 
 
+def _cleaned(clue: Clue) -> Clue:
+    """A clue that is safe to show."""
+    exchange = clue.exchange
+    if exchange is not None:
+        body = clean(exchange.body, limit=MAX_WORDS) if exchange.body else exchange.body
+        exchange = replace(exchange, url=clean(exchange.url, limit=2000), body=body)
+    return replace(clue, words=clean(clue.words, limit=MAX_WORDS), exchange=exchange)
+
+
 def _spoken(raised: Raised) -> str:
     return f"{raised.type}: {raised.message}"
 
@@ -464,8 +475,8 @@ def _inside(document: Any) -> Iterator[Mapping[str, Any]]:
             return
         one = pending.pop()
         if isinstance(one, dict):
-            if one.get("isError") is False or one.get("status") == "success":
-                continue  # what a tool answered well is the user's own
+            if one.get("isError") is False or one.get("status") == "success" or "inputSchema" in one:
+                continue  # what a tool is for, or answered well, is the user's own
             yield one
             pending += [value for value in reversed(one.values()) if isinstance(value, dict | list)]
         elif isinstance(one, list):

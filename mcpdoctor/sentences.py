@@ -47,7 +47,7 @@ _REGISTERING = re.compile(r"[Cc]lient [Rr]egistration|Registration failed|Regist
 # Instance metadata, and where packages come from.
 _ELSEWHERE = re.compile(r"169\.254\.|registry\.npmjs\.org|\bnpm (?:ERR|error)|pypi\.org|pythonhosted\.org")
 _FALLBACK = re.compile(r"\bSSE\b|\bsse\b|[fF]all(?:ing)? ?back")
-_CODE = re.compile(r"(?:MCP error|JSON-RPC error:?|[\"']?\bcode[\"']?\s?[:=])\s?(-3\d{4})\b", re.IGNORECASE)
+_CODE = re.compile(r"(?:MCP error:?|JSON-RPC error:?|[\"']?\bcode[\"']?\s?[:=])\s?(-3\d{4})\b", re.IGNORECASE)
 _ANY_URL = re.compile(_URL)
 _HOST = re.compile(r"https?://(?:[^/@]{1,200}@)?(?:[\w-]|\[[0-9a-f:])")
 _LEADS = (
@@ -59,19 +59,23 @@ _LEADS = (
 _CUT = re.compile(r" ?│")  # at the border of a box: the rest stands on the next line
 _ERROR_LINE = re.compile(
     r"^(?:Unexpected|Cannot|Could not|Unable|Invalid|Redirect|Unsupported|No |Missing|Unknown)\b|curl: \(\d"
+    r"|.{0,400}(?:x-amzn-[eE]rror[tT]ype|\bbody[=:].{0,40}\{)"
     r"|.{0,160}\b(?:ERROR|ERR|CRITICAL|FATAL|FAILED|WARN|WARNING)\b"
     r"|.{0,160}?\b(?:[eE]rror|[eE]rrors|[eE]rrored|[fF]ailed|[fF]ailure|fatal|Exception)\b.{0,100}?[:('\"]"
-    r"|.{0,60}?\b(?:[eE]rror|[fF]ailed)\b"
+    r"|\W{0,6}(?:\w{1,40} ){0,3}(?:[eE]rror|[fF]ailed)\b(?!.{0,400}\?$)"
 )
 # A list, a heading, a table, a quotation, emphasis, an explanation, what a tool found: such as a model in its answer.
 _PROSE = re.compile(
-    r"\s{0,40}(?:[-*#|] |#{2,6} |\d{1,3}\. )|[^`*]{0,400}(?:`[^`]{1,400}`|\*\*[^*]{1,400}\*\*)"
+    r"\s{0,40}(?:[-*#] |#{2,6} |\d{1,3}\. |\|.{0,400}\|\s{0,40}$)|[^*]{0,400}\*\*[^*]{1,400}\*\*"
     r"|.{0,400}(?:\b(?:means that|happens when|occurs when|for example|[cC]ommon errors|as expected)\b"
     r"|\b[tT]ool (?:result:|\w{1,80} returned)|['\"]status['\"]: ?['\"]success|isError['\"]?[:=] ?[fF]alse"
-    r"|\bDEBUG\b(?!.{0,400}(?:[eE]rror[tT]ype|[bB]ody|\{\")))"
+    r"|\bDEBUG\b(?!.{0,400}(?:[eE]rror[tT]ype|[bB]ody)))"
     r"|\w{1,80}\{[^}]{1,400}\} \d"  # a metric
 )
-_ANSWERED = re.compile(r"HTTP|[sS]tatus|<h1|<H1|<title|<TITLE|Response code")
+_BACKTICKS = re.compile(r"`[^`]{1,400}`")
+_ANSWERED = re.compile(
+    r"^\W{0,6}(?:HTTP|[sS]tatus)|[sS]tatus[ _]?[cC]ode|<h1|<H1|<title|<TITLE|Response code|\bstatus="
+)
 _LOGGER = re.compile(
     r"\b(?:mcp_proxy_for_aws|aws_iam_streamablehttp_client|botocore\.credentials|sigv4|SigV4|AWS4-HMAC-SHA256)\b"
 )
@@ -107,11 +111,15 @@ _DOCUMENTATION = re.compile(
     r"|datatracker\.ietf\.org|astral\.sh|files\.pythonhosted\.org|www\.w3\.org|curl\.se|(?:platform|console|help|support|learn)\.|cloud\.google\.com|aws\.amazon\.com|169\.254\.|\[?fd00:ec2|bit\.ly)"
 )
 _ENDS = SUFFIX.strip("(?:)").split("|")
-_NUMBERS = re.compile(r"0x[0-9a-fA-F]{4,16}|\d{1,20}")
+# Statuses, codes and errnos tell one failure from another; other numbers do not.
+_NUMBERS = re.compile(
+    r"((?<![\d.,:-])[345]\d\d\b(?![.,:]\d)|-3\d{4}\b|(?:Errno|WinError) -?\d{1,5})|0x[0-9a-fA-F]{4,16}|\d{1,20}"
+)
 
 _MENTIONED = re.compile(
     rf"(?<![\w.'\"/`])({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|asyncio\.CancelledError)(?: \[(\w{{1,40}})\])?: (?=\S)(.*)"
 )
+_LABEL = re.compile(r"(?:[\w .\[\]/|-]{0,40}: )?[\s|]{0,40}")  # what may stand in front of one without more ado
 _BARE = re.compile(rf"(?:.{{0,200}} - )?((?:[A-Za-z_]\w{{0,80}}\.){{1,12}}[A-Z]\w{{0,80}}?{SUFFIX})(?:\(\))?:?$")
 _REPR = re.compile(rf"(?<![\w.])(?<!raise )({NAME}[A-Z]\w{{0,80}}?{SUFFIX}|McpError|MCPError)\((?=[\"'(])")
 
@@ -181,6 +189,11 @@ def is_answer(line: str) -> bool:
     return bool(_ANSWERED.search(line))
 
 
+def unquoted(line: str) -> str:
+    """A line without what stands in it between backticks: names, code, what somebody cites."""
+    return _BACKTICKS.sub("``", line) if "`" in line else line
+
+
 def is_prose(line: str) -> bool:
     """Whether a line explains or quotes something: the answer of a model, the result of a tool."""
     return bool(_PROSE.match(line))
@@ -214,7 +227,7 @@ def rpc_code_in(words: str) -> int | None:
 
 def gist_of(line: str) -> str:
     """A line without its numbers: what repeats with other times and ids is the same."""
-    return _NUMBERS.sub("#", line)
+    return _NUMBERS.sub(lambda found: found[1] or "#", line)
 
 
 def exchange_in(words: str) -> Exchange | None:
@@ -256,7 +269,11 @@ def raised_in(line: str, number: int) -> Iterator[Raised]:
             outer.members.append(raised)
         if found[1].endswith("Group"):
             outer = raised
-    if outer is None and (named := _MENTIONED.search(line)) and (named.start() < 3 or is_error(line)):
+    if (
+        outer is None
+        and (named := _MENTIONED.search(line))
+        and (_LABEL.fullmatch(line[: named.start()]) or is_error(line))
+    ):
         yield Raised(type=named[1], message=named[3].strip()[:MAX_WORDS], line=number)
     elif outer is None and (bare := _BARE.match(line)):
         yield Raised(type=bare[1], message="", line=number)

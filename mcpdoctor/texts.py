@@ -54,8 +54,13 @@ def decode(data: bytes, source: str) -> str:
     Raises:
         Unusable: it is empty, or no text.
     """
-    if not data.strip(b"\0 \t\r\n"):
+    text = _decoded(data, source)
+    if not text.strip("\0 \t\r\n\f\v"):
         raise Unusable(f"{source}: empty; give the traceback or the log of the program that failed.")
+    return text
+
+
+def _decoded(data: bytes, source: str) -> str:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, errors="replace")

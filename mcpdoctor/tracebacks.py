@@ -216,11 +216,11 @@ class Tracebacks:
     def _frame(self, depth: int, content: str) -> bool:
         """Take a frame, or a line of source code or of a box under one."""
         level = self._levels[min(depth, _MAX_NESTING)]
-        outer = self._levels[min(depth - 1, _MAX_NESTING)] if depth else None
+        boxes = [one for one in self._levels[:depth] if one.tracing and one.boxed]
         stripped = content.lstrip()
-        if outer is not None and outer.tracing and outer.boxed:
+        if boxes:
             if found := _BOX_FRAME.match(stripped):
-                outer.steps |= {found[1], found[2]}
+                boxes[-1].steps |= {found[1], found[2]}
             return True
         if found := _FRAME.match(stripped) or _IPYTHON_IN.match(stripped):
             level.tracing, level.foreign = True, 0
