@@ -217,25 +217,34 @@ def _clue_of_chain(chain: Chain, place: int) -> Clue:
 
 
 def _carried(path: Sequence[BaseException]) -> Iterator[Exchange]:
-    """The HTTP responses that exceptions of httpx, requests, aiohttp and botocore carry, by their shape."""
+    """The HTTP responses that the exceptions of a chain carry, the root cause first."""
     for one in reversed(path):
         try:
-            response = getattr(one, "response", None)
-            if isinstance(response, Mapping):
-                yield _answer_of_botocore(response)
-            elif response is not None and isinstance(getattr(response, "status_code", None), int):
-                yield Exchange(
-                    method=str(getattr(getattr(response, "request", None), "method", "POST")),
-                    url=clean(str(getattr(response, "url", "")), limit=2000),
-                    status=response.status_code,
-                    headers=clean_headers((str(name), str(value)) for name, value in response.headers.items()),
-                    body=_body(response),
-                )
-            elif isinstance(status := getattr(one, "status", None), int) and hasattr(one, "request_info"):
-                url = str(getattr(one.request_info, "real_url", ""))
-                yield Exchange(method="POST", url=clean(url, limit=2000), status=status)
+            exchange = _answer_of(one)
         except Exception:  # noqa: BLE001, S112  # an object of somebody else that is not what it looks like
             continue
+        # A bool is an int to Python, and anybody may call anything a status.
+        if exchange is not None and type(exchange.status) is int and 100 <= exchange.status < 600:
+            yield exchange
+
+
+def _answer_of(one: BaseException) -> Exchange | None:
+    """The HTTP response that an exception of httpx, requests, aiohttp or botocore carries, by its shape."""
+    response = getattr(one, "response", None)
+    if isinstance(response, Mapping):
+        return _answer_of_botocore(response)
+    if response is not None and hasattr(response, "status_code"):
+        return Exchange(
+            method=str(getattr(getattr(response, "request", None), "method", "POST")),
+            url=clean(str(getattr(response, "url", "")), limit=2000),
+            status=response.status_code,
+            headers=clean_headers((str(name), str(value)) for name, value in response.headers.items()),
+            body=_body(response),
+        )
+    if hasattr(one, "status") and hasattr(one, "request_info"):
+        url = str(getattr(one.request_info, "real_url", ""))
+        return Exchange(method="POST", url=clean(url, limit=2000), status=one.status)
+    return None
 
 
 def _answer_of_botocore(response: Mapping[str, Any]) -> Exchange:

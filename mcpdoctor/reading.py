@@ -54,6 +54,7 @@ _ASKED = re.compile(r"> (Host|POST)(?:: | )(\S{1,2000})")
 _CURL_HEAD = re.compile(r"\bcurl\b.{0,400}?\s(?:--head|-[a-zA-HJ-Z]{0,8}I[a-zA-Z]{0,8})\b")
 _CURL = re.compile(r"[*<>] |[{}] \[|<$|\s*$|\s*\d{1,3} +\d|\s*% Total|\s*Dload ")
 _STATUS_FIELDS = ("status", "statusCode", "status_code", "httpStatus", "httpStatusCode", "code")
+_LOG_FIELDS = frozenset({"level", "severity", "levelname", "log_level", "msg", "message", "event", "log", "error"})
 _SERVED = "Access log: HTTP"
 _OPENINGS = ("{", "[", "{}", "[{")
 # In JSON of Node, of AWS Lambda, of structlog, of OpenTelemetry.
@@ -421,7 +422,8 @@ class _Reader:
                 "type",
             }.isdisjoint(document)
         )
-        if self._short or failed or said or clue.exchange or clue.rpc_code or is_error(words):
+        logged = not _LOG_FIELDS.isdisjoint(document) and is_error(words)
+        if self._short or failed or said or clue.exchange or clue.rpc_code or logged:
             self._keep(gist_of(words[:400]), replace(clue, tool_error=failed))
 
     def _absorb(self, other: _Reader) -> None:

@@ -61,7 +61,7 @@ _ERROR_LINE = re.compile(
     r"^(?:Unexpected|Cannot|Could not|Unable|Invalid|Redirect|Unsupported|No |Missing|Unknown)\b|curl: \(\d"
     r"|.{0,400}(?:x-amzn-[eE]rror[tT]ype|\bbody[=:].{0,40}\{)"
     r"|.{0,160}\b(?:ERROR|ERR|CRITICAL|FATAL|FAILED|WARN|WARNING)\b"
-    r"|.{0,160}?\b(?:[eE]rror|[eE]rrors|[eE]rrored|[fF]ailed|[fF]ailure|fatal|Exception)\b.{0,100}?[:('\"]"
+    r"|.{0,160}?\b(?:[eE]rror|[eE]rrors|[eE]rrored|[fF]ailed|[fF]ailure|fatal|Exception)\b.{0,100}?[:=(<]"
     r"|\W{0,6}(?:\w{1,40} ){0,3}(?:[eE]rror|[fF]ailed)\b(?!.{0,400}\?$)"
 )
 # A list, a heading, a table, a quotation, emphasis, an explanation, what a tool found: such as a model in its answer.
@@ -74,7 +74,7 @@ _PROSE = re.compile(
 )
 _BACKTICKS = re.compile(r"`[^`]{1,400}`")
 _ANSWERED = re.compile(
-    r"^\W{0,6}(?:HTTP|[sS]tatus)|[sS]tatus[ _]?[cC]ode|<h1|<H1|<title|<TITLE|Response code|\bstatus="
+    r"^\W{0,6}(?:HTTP(?:/[\d.]{1,3})?:? \d{3}(?:$|:| [A-Z(]| from)|[sS]tatus\W)|[sS]tatus[ _]?[cC]ode|<h1|<H1|<title|<TITLE|Response code|\bstatus="
 )
 _LOGGER = re.compile(
     r"\b(?:mcp_proxy_for_aws|aws_iam_streamablehttp_client|botocore\.credentials|sigv4|SigV4|AWS4-HMAC-SHA256)\b"

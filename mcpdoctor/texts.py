@@ -54,7 +54,7 @@ def decode(data: bytes, source: str) -> str:
     Raises:
         Unusable: it is empty, or no text.
     """
-    text = _decoded(data, source)
+    text = _decoded(data, source) if data.strip(b"\0") else ""
     if not text.strip("\0 \t\r\n\f\v"):
         raise Unusable(f"{source}: empty; give the traceback or the log of the program that failed.")
     return text

@@ -50,6 +50,7 @@ _LINK = re.compile(
 _MEMBER = re.compile(r"\+-{4,40} (?:\d{1,9}|\.\.\.) -{4,40}$")
 _END = re.compile(r"\+-{20,80}$")
 _MARGIN = re.compile(r"( {0,60})([|+])")
+_SIDES = re.compile(r"(?:│ ?){1,12}")
 _PYTEST = re.compile(r"E {1,120}(?=\S)")
 _PYTEST_RAISED = re.compile(rf"({NAME}[A-Z]\w{{0,80}}?{SUFFIX})(?:: (.{{0,{MAX_MESSAGE}}})|:?$)")
 _HUMPS = re.compile(r"[A-Z][a-z0-9]+[A-Z]")
@@ -166,13 +167,9 @@ class Tracebacks:
             line = line[found.end() :]
         content = line.strip()
         if content.startswith("│") and content.endswith("│"):
-            depth = 0
-            while content.startswith("│"):
-                content, depth = (
-                    content[1:].strip().removesuffix("│").strip() if not depth else content[1:].strip(),
-                    depth + 1,
-                )
-            return depth, content.removesuffix("│").rstrip() if depth > 1 else content
+            sides = _SIDES.match(content)
+            depth = sides[0].count("│") if sides else 0
+            return depth, content[sides.end() if sides else 0 :].rstrip("│ ")
         if line.lstrip()[:1] in _BORDERS:
             return 0, line.strip()
         if not (found := _MARGIN.match(line)):

@@ -59,7 +59,8 @@ HEADERS = frozenset(
 MAX_FILE = 32 * 2**20
 """Bytes that one process leaves at most."""
 
-_RATE_LIMITS = ("ratelimit", "x-ratelimit")
+_HEADERS = frozenset(name.encode() for name in HEADERS)
+_RATE_LIMITS = (b"ratelimit", b"x-ratelimit")
 _MASK = "[redacted]"
 _MAX_MESSAGE = 2**20  # bytes of a request body that are read for its method
 _KEPT = 16_384  # bytes of a body that are looked at
@@ -68,6 +69,7 @@ _KEPT_TEXT = 4_000  # characters of an exception's text
 _MAX_LINKS = 200  # exceptions of one failure
 _MAX_REFUSAL = 65_536  # bytes of an unread refusal that are fetched
 _PATIENCE_S = 0.25  # for each piece of it
+_SECRET_HEADERS = (b"x-amz-security-token", b"x-api-key", b"cookie")
 _SHORTEST_SECRET = 8
 _MAX_SECRETS = 300
 _PACKAGES = {
@@ -109,7 +111,7 @@ class _Log:
         self._part = 0
         self._left = 0
         self._file = -1
-        self._identity: tuple[int, int] | None = None
+        self._device = self._inode = 0
         self._encode: Callable[[object], str] | None = None
 
     def open(self, directory: str = "") -> None:
@@ -121,58 +123,56 @@ class _Log:
         self._append(b'{"event": "start", "at": %.6f, "python": "%s"}\n' % (time.time(), version))
 
     def write(self, event: str, **fields: object) -> None:
-        """Write one event; where that is not possible, nothing happens."""
-        with _harmless:
-            if self._encode is None:
-                from json import JSONEncoder
+        """Write one event, or give up for good: a disk that is full is the program's trouble, not ours to add to."""
+        if self._encode is None:
+            from json import JSONEncoder
 
-                self._encode = JSONEncoder(check_circular=False).encode
-            self._append(self._encode({"event": event, **fields}).encode() + b"\n")
+            self._encode = JSONEncoder(check_circular=False).encode
+        self._append(self._encode({"event": event, **fields}).encode() + b"\n")
 
     def _append(self, line: bytes) -> None:
-        """Write one line, or give up for good: a disk that is full is the program's trouble, not ours to add to."""
         if not self._left:
             return
         written = 0
-        with _harmless:
-            if self._left < len(line):
-                self._turn_over()
-            written = os.write(self._descriptor(), line)
+        with_room = self._left >= len(line)
+        try:
+            if not (with_room and self._is_ours()):
+                self._reopen(turn_over=not with_room)
+            written = os.write(self._file, line)
+        except OSError:
+            pass
         self._left = max(self._left - written, 1) if written == len(line) else 0
 
-    def _turn_over(self) -> None:
-        with _harmless:
-            os.close(self._descriptor())
-        with _harmless:
-            os.unlink(self._path(self._part - 1))  # noqa: PTH108
-        self._part, self._left, self._file = self._part + 1, MAX_FILE // 2, -1
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is still that of our file.
 
-    def _path(self, part: int) -> str:
-        return os.path.join(self.directory, f"{self._name}.{part}.jsonl")  # noqa: PTH118
-
-    def _descriptor(self) -> int:
-        """The open file.
-
-        A daemon closes all descriptors, and the number may be a socket of the program by now. So the file behind it
-        is looked at before every write; that costs a microsecond.
+        A daemon closes all descriptors, and the number may be a socket of the program by now. So it is looked at before
+        every write; that costs a microsecond.
         """
-        if self._file >= 0:
-            with _harmless:
-                if self._identity == _identity(self._file):
-                    return self._file
+        try:
+            about = os.fstat(self._file)
+        except OSError:
+            return False
+        return about.st_ino == self._inode and about.st_dev == self._device
+
+    def _reopen(self, *, turn_over: bool) -> None:
+        if turn_over:
+            if self._is_ours():
+                os.close(self._file)
+            with _harmless:  # there is none the first time
+                os.unlink(self._path(self._part - 1))  # noqa: PTH108
+            self._part, self._left = self._part + 1, MAX_FILE // 2
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         opened = os.open(self._path(self._part), flags, 0o600)
         if opened < 3:
             # The program was started without standard streams; what it opens next expects this number.
             os.close(opened)
             raise OSError("no standard streams")
-        self._file, self._identity = opened, _identity(opened)
-        return opened
+        about = os.fstat(opened)
+        self._file, self._device, self._inode = opened, about.st_dev, about.st_ino
 
-
-def _identity(descriptor: int) -> tuple[int, int]:
-    about = os.fstat(descriptor)
-    return about.st_dev, about.st_ino
+    def _path(self, part: int) -> str:
+        return os.path.join(self.directory, f"{self._name}.{part}.jsonl")  # noqa: PTH118
 
 
 _log = _Log()
@@ -247,8 +247,7 @@ class _Exchange:
         self._http2 = False
         self._ended = False
         self._patience = 0.0
-        signed = _authorization(headers)
-        self._secrets = signed.pop("secrets")
+        signed, self._secrets = _authorization(headers)
         _remember(self._secrets)
         parameters = message.get("params")
         name = parameters.get("name") if isinstance(parameters, dict) else None
@@ -272,23 +271,23 @@ class _Exchange:
             response: its body has not been read.
             tape: makes the stream that goes in the place of its own.
         """
-        with _harmless:
-            pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw]
-            headers = dict(pairs)
+        try:
+            raw = [(name.lower(), value) for name, value in response.headers.raw]
+            headers = dict(raw)
             self._status = response.status_code
-            self._encoding = headers.get("content-encoding", "").lower()
-            length = headers.get("content-length", "")
-            self._length = int(length) if length.isdecimal() else None
+            self._encoding = headers.get(b"content-encoding", b"").decode("latin-1").lower()
+            length = headers.get(b"content-length", b"")
+            self._length = int(length) if length.isdigit() else None
             self._http2 = response.extensions.get("http_version") == b"HTTP/2"
-            shown = [pair for pair in pairs if pair[0] in HEADERS or pair[0].startswith(_RATE_LIMITS)]
-            _log.write(
-                "answered",
-                id=self.number,
-                after=self._elapsed(),
-                status=self._status,
-                headers=[(name, value[:8] if name == "mcp-session-id" else self.mask(value)) for name, value in shown],
-            )
+            shown = [pair for pair in raw if pair[0] in _HEADERS or pair[0].startswith(_RATE_LIMITS)]
+            # Of a session id the start will do: whoever has it can use the session.
+            values = b"\n".join([value[:8] if name == b"mcp-session-id" else value for name, value in shown])
+            texts = self.mask(values.decode("latin-1")).split("\n")
+            pairs = [(pair[0].decode("latin-1"), text) for pair, text in zip(shown, texts, strict=True)]
+            _log.write("answered", id=self.number, after=self._elapsed(), status=self._status, headers=pairs)
             response.stream = tape(response.stream, self)
+        except Exception:  # noqa: BLE001, S110  # as in `_begin`
+            pass
 
     def keep(self, chunk: bytes) -> None:
         """Take a piece of the body that passes by."""
@@ -323,11 +322,13 @@ class _Exchange:
         if self._ended:
             return
         self._ended = True
-        with _harmless:
+        try:
             fields: dict[str, object] = {} if error is None else {"failure": _told(error, self.mask)}
             if self._status:
                 fields |= {"size": self.size, "complete": self.complete, "body": self._body()}
             _log.write("ended", id=self.number, after=self._elapsed(), **fields)
+        except Exception:  # noqa: BLE001, S110  # as in `_begin`
+            pass
         self._kept.clear()
 
     def mask(self, text: str) -> str:
@@ -336,10 +337,8 @@ class _Exchange:
 
     def _body(self) -> str:
         data = _unpacked(b"".join(self._kept), self._encoding)
-        well = self._status < 400 and not any(
-            word in data for word in (b'"error"', b'"isError":true', b'"isError": true')
-        )
-        return self.mask(data[: _KEPT_WELL if well else _KEPT].decode("utf-8", "replace"))
+        bad = self._status >= 400 or b'"error"' in data or b'"isError":true' in data or b'"isError": true' in data
+        return self.mask(data[: _KEPT if bad else _KEPT_WELL].decode("utf-8", "replace"))
 
     def _elapsed(self) -> float:
         return round(time.perf_counter() - self.started, 6)
@@ -368,26 +367,26 @@ class _Hurry:
 
 def _begin(request: Any, *, unsent: bool = False) -> _Exchange | None:
     """Note a request that is MCP. Any other is the program's own business: None."""
-    with _harmless:
+    try:
         headers = {name.lower(): value for name, value in request.headers.raw}
         message = _message(request) if request.method == "POST" else None
         if message is not None or _belongs_to_mcp(request, headers):
             return _Exchange(request, headers, message or {}, unsent=unsent)
+    except Exception:  # noqa: BLE001, S110  # the same as `_harmless`, in no time where all goes well
+        pass
     return None
 
 
 def _message(request: Any) -> dict[str, Any] | None:
     """The JSON-RPC message in the body of a request, of a batch the first; None where there is none."""
-    content = b""
-    with _harmless:  # a body that is a stream cannot be read twice, and is none of the MCP clients'
-        content = request.content
-    if b'"jsonrpc"' not in content or len(content) > _MAX_MESSAGE:
-        return None
     import json
 
     try:
+        content = request.content
+        if b'"jsonrpc"' not in content or len(content) > _MAX_MESSAGE:
+            return None
         document = json.loads(content)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, RuntimeError):  # no JSON, or a stream, which can be read only once
         return None
     first = document[0] if isinstance(document, list) and document else document
     return first if isinstance(first, dict) and "jsonrpc" in first else None
@@ -402,12 +401,12 @@ def _belongs_to_mcp(request: Any, headers: Mapping[bytes, bytes]) -> bool:
     )
 
 
-def _authorization(headers: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """How a request is authenticated: the kind, the scope of a SigV4 signature, and the secrets to hide."""
+def _authorization(headers: Mapping[bytes, bytes]) -> tuple[dict[str, str | None], list[str]]:
+    """How a request is authenticated, with the scope of a SigV4 signature; and the secrets to hide."""
     value = headers.get(b"authorization", b"").decode("latin-1")
     scheme, _, rest = value.partition(" ")
-    secrets = [headers.get(name, b"").decode("latin-1") for name in (b"x-amz-security-token", b"x-api-key", b"cookie")]
-    known: dict[str, Any] = {"signature": "other" if value or secrets[1] else None}
+    secrets = [headers[name].decode("latin-1") for name in _SECRET_HEADERS if name in headers]
+    known: dict[str, str | None] = {"signature": "other" if value or b"x-api-key" in headers else None}
     if scheme.startswith("AWS4-"):
         key, *scope = rest.partition("Credential=")[2].partition(",")[0].split("/")
         secrets += [key, rest.partition("Signature=")[2].partition(",")[0]]
@@ -415,13 +414,12 @@ def _authorization(headers: Mapping[bytes, bytes]) -> dict[str, Any]:
         known = {"signature": "sigv4"}
         if len(scope) in (3, 4):
             known |= {"service": scope[-2], "region": scope[1] if len(scope) == 4 else None}
-    else:
+    elif value:
         secrets.append(rest or value)
         if scheme.lower() == "bearer":
             known["signature"] = "bearer"
-    long = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
-    known["secrets"] = [form for secret in long for form in dict.fromkeys((secret, secret.replace("/", "\\/")))]
-    return known
+    secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    return known, secrets + [secret.replace("/", "\\/") for secret in secrets if "/" in secret]
 
 
 _secrets: dict[str, None] = {}
@@ -430,7 +428,8 @@ _secrets: dict[str, None] = {}
 
 def _remember(secrets: list[str]) -> None:
     """Keep secrets in mind: an exception that nobody handles tells of any request."""
-    _secrets.update(dict.fromkeys(secrets))
+    for secret in secrets:
+        _secrets[secret] = None
     while len(_secrets) > _MAX_SECRETS:
         del _secrets[next(iter(_secrets))]
 
@@ -637,23 +636,16 @@ def _patch_transports(module: Any) -> None:
     module.HTTPTransport.handle_request = handle_request
 
 
-class _Sending:
-    """Notes a request that fails before it reaches a transport: where it is to be signed, most of all."""
+def _leave(token: Any) -> None:
+    with _harmless:  # a coroutine that is thrown away ends in another context
+        _transports.reset(token)
 
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self._transports: list[bool] = []
 
-    def __enter__(self) -> None:
-        self._token = _transports.set(self._transports)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        with _harmless:  # a coroutine that is thrown away ends in another context
-            _transports.reset(self._token)
-        if error is not None and not self._transports:
-            exchange = _begin(self._request, unsent=True)
-            if exchange is not None:
-                exchange.end(error)
+def _note_unsent(request: Any, marks: list[bool], error: BaseException) -> None:
+    """Note a request that failed before it reached a transport: where it was to be signed, most of all."""
+    exchange = None if marks else _begin(request, unsent=True)
+    if exchange is not None:
+        exchange.end(error)
 
 
 def _patch_clients(module: Any) -> None:
@@ -664,13 +656,27 @@ def _patch_clients(module: Any) -> None:
 
     @wraps(send_async)
     async def send_in_loop(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        with _Sending(request):
+        marks: list[bool] = []
+        token = _transports.set(marks)
+        try:
             return await send_async(self, request, *args, **kwargs)
+        except BaseException as error:
+            _note_unsent(request, marks, error)
+            raise
+        finally:
+            _leave(token)
 
     @wraps(send_sync)
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        with _Sending(request):
+        marks: list[bool] = []
+        token = _transports.set(marks)
+        try:
             return send_sync(self, request, *args, **kwargs)
+        except BaseException as error:
+            _note_unsent(request, marks, error)
+            raise
+        finally:
+            _leave(token)
 
     module.AsyncClient.send, module.Client.send = send_in_loop, send
 
