@@ -74,7 +74,8 @@ _PROSE = re.compile(
 )
 _BACKTICKS = re.compile(r"`[^`]{1,400}`")
 _ANSWERED = re.compile(
-    r"^\W{0,6}(?:HTTP(?:/[\d.]{1,3})?:? \d{3}(?:$|:| [A-Z(]| from)|[sS]tatus\W)|[sS]tatus[ _]?[cC]ode|<h1|<H1|<title|<TITLE|Response code|\bstatus="
+    r"^\W{0,6}(?:HTTP(?:/[\d.]{1,3})?:? \d{3}(?:$|:| [A-Z(]| from)|[sS]tatus\W)"
+    r"|[sS]tatus[ _]?[cC]ode|<h1|<H1|<title|<TITLE|Response code|\bstatus="
 )
 _LOGGER = re.compile(
     r"\b(?:mcp_proxy_for_aws|aws_iam_streamablehttp_client|botocore\.credentials|sigv4|SigV4|AWS4-HMAC-SHA256)\b"
