@@ -120,7 +120,8 @@ class Reading:
 def read_text(text: str) -> Reading:
     """Take a text apart; never fails, whatever it holds, and takes time in proportion to its length."""
     lines = lines_of(text)
-    reader = _Reader(short=sum(1 for line in lines[:100] if line.strip()) <= _MAX_SHORT)
+    said = [line for line in lines[:100] if line.strip()]
+    reader = _Reader(short=len(said) <= _MAX_SHORT and not any(map(logged_in, said)))
     reader.feed(lines)
     return reader.result()
 
@@ -477,7 +478,7 @@ def _inside(document: Any) -> Iterator[Mapping[str, Any]]:
             return
         one = pending.pop()
         if isinstance(one, dict):
-            if one.get("isError") is False or one.get("status") == "success" or "inputSchema" in one:
+            if one.get("isError") is False or one.get("status") == "success" or {"name", "description"} <= set(one):
                 continue  # what a tool is for, or answered well, is the user's own
             yield one
             pending += [value for value in reversed(one.values()) if isinstance(value, dict | list)]

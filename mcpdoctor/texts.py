@@ -96,7 +96,8 @@ def load(path: str) -> tuple[str, int]:
                 head, tail, left_out = _end_of(file)
     except OSError as error:
         raise Unusable(f"{source}: cannot be read: {error.strerror or error}.") from error
-    # The beginning shows the encoding; the end tells what happened.
+    if left_out:  # the end tells what happened; of the beginning only the mark of the encoding is of use
+        head = next((mark for mark, _ in _MARKS if head.startswith(mark)), b"")
     return decode(head + tail, source), left_out
 
 

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcpdoctor import reading
+from mcpdoctor import texts
 from mcpdoctor.model import Exchange, Unusable
-from mcpdoctor.reading import Clue, Reading, decode, load, read_text
+from mcpdoctor.reading import Clue, Reading, read_text
+from mcpdoctor.texts import decode, load
 
 UNHURRIED = settings(deadline=None)  # other tests run on the same machine
 
@@ -126,7 +127,7 @@ def test_a_text_of_nothing_but_a_byte_order_mark_is_empty(data: bytes) -> None:
 @given(st.binary(max_size=600))
 def test_bytes_are_decoded_or_refused(data: bytes) -> None:
     with contextlib.suppress(Unusable):
-        assert decode(data, "it")
+        decode(data, "it")
 
 
 # --- Files ---
@@ -139,7 +140,7 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_of_a_file_that_is_too_large_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_BYTES", 3 * reading._CHUNK)
+    monkeypatch.setattr(texts, "MAX_BYTES", 3 * texts._CHUNK)
     path = tmp_path / "a.log"
     line = "0123456789abcdef" * 64 + "\n"
     path.write_text(line * 9_000 + "the last line\n", encoding="ascii")
@@ -148,14 +149,25 @@ def test_of_a_file_that_is_too_large_the_end_is_read(tmp_path: Path, monkeypatch
 
     assert text.endswith("\nthe last line\n")
     assert path.stat().st_size == len(text) + left_out
-    assert 3 * reading._CHUNK <= len(text) <= 4 * reading._CHUNK + reading._HEAD
+    assert 3 * texts._CHUNK <= len(text) <= 4 * texts._CHUNK + texts._HEAD
+
+
+@pytest.mark.xfail(strict=True, reason="texts.load keeps the first 4 KiB, glued to the middle of a line")
+def test_what_is_left_out_of_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "MAX_BYTES", texts._CHUNK)
+    path = tmp_path / "a.log"
+    path.write_text("the first line\n" + "nothing to see here\n" * 200_000, encoding="ascii")
+    text, left_out = load(str(path))
+    assert left_out > 0
+    assert set(text.splitlines()[1:]) == {"nothing to see here"}
+    assert "the first line" not in text
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_large_file_in_utf_16_stays_what_it_is(
     encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_BYTES", reading._CHUNK)
+    monkeypatch.setattr(texts, "MAX_BYTES", texts._CHUNK)
     path = tmp_path / "a.log"
     path.write_bytes(("nothing to see here\n" * 200_000 + "the last line\n").encode(encoding))
     text, left_out = load(str(path))
@@ -168,7 +180,7 @@ def test_a_file_of_hundreds_of_megabytes_is_read_in_the_memory_of_its_end(tmp_pa
     with path.open("wb") as file:
         file.write(b"the first line\n" * 300)
         file.seek(400 * 2**20)  # a hole, which takes no room on the disk
-        file.write(b"\n" * reading.MAX_BYTES + b"the last line\n")
+        file.write(b"\n" * texts.MAX_BYTES + b"the last line\n")
     text, left_out = load(str(path))
     assert text.endswith("\nthe last line\n")
     assert left_out > 380 * 2**20
@@ -589,4 +601,4 @@ LINES = st.sampled_from(
 def test_clues_stand_in_the_order_of_their_lines_and_within_the_text(text: str) -> None:
     lines = [clue.line for clue in read_text(text).clues]
     assert sorted(lines) == lines
-    assert all(1 <= line <= len(reading._BREAK.split(text)) for line in lines)
+    assert all(1 <= line <= len(texts._BREAK.split(text)) for line in lines)

@@ -58,6 +58,26 @@ if __name__ == "__main__":
     ways[sys.argv[2]](sys.argv[1])
 """
 
+# Closes the answer without reading it; prints its status and the seconds that took.
+UNREAD = {
+    "sync": f"""
+import httpx, sys, time
+started = time.perf_counter()
+with httpx.stream("POST", sys.argv[1], json={CALL!r}) as response:
+    print(response.status_code)
+print(time.perf_counter() - started)
+""",
+    "async": f"""
+import asyncio, httpx, sys, time
+async def main():
+    async with httpx.AsyncClient() as client, client.stream("POST", sys.argv[1], json={CALL!r}) as response:
+        print(response.status_code)
+started = time.perf_counter()
+asyncio.run(main())
+print(time.perf_counter() - started)
+""",
+}
+
 
 class Program:
     """Runs Python with the recorder in it.
@@ -249,6 +269,23 @@ httpx.post({healthy!r}, json=[{{"jsonrpc": "2.0", "id": 1, "method": "ping"}}])
     assert "0123456789abcdef" not in program.written()
 
 
+def test_nothing_of_many_threads_is_lost(program: Program, healthy: str) -> None:
+    code = f"""
+import httpx, threading
+with httpx.Client() as client:
+    def work():
+        for _ in range(25):
+            client.post({healthy!r}, json={CALL!r})
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+"""
+    program.run("-c", code)
+    seen = program.recording().exchanges
+    assert len(seen) == 200
+    assert all(one.exchange.complete for one in seen)
+
+
 def test_a_transport_of_ones_own_is_recorded_once(program: Program, healthy: str) -> None:
     code = f"""
 import httpx
@@ -291,11 +328,8 @@ def test_a_packed_refusal_is_recorded_in_plain_text(program: Program) -> None:
 
 @pytest.mark.parametrize("packing", ["br", "gzip"])
 def test_a_body_that_cannot_be_unpacked_is_left_out(program: Program, packing: str) -> None:
-    code = CLIENT.replace(
-        "client.post(url, json=message)", "client.send(client.build_request('POST', url, json=message), stream=True)"
-    )
     with answering(lambda handler: reply(handler, 403, b"not packed at all", content_encoding=packing)) as url:
-        program.run("-c", code, url, "sync")
+        program.run("-c", UNREAD["sync"], url)
     one = program.only()
     assert (one.exchange.status, one.exchange.body or "") == (403, "")
 
@@ -353,19 +387,14 @@ asyncio.run(main())
     assert {one.failures for one in program.recording().exchanges} == {()}
 
 
-def test_a_long_refusal_is_read_for_its_beginning_only(program: Program) -> None:
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_long_refusal_is_read_for_its_beginning_only(program: Program, way: str) -> None:
     def long() -> Iterator[bytes]:
         for _ in range(1000):
             yield b"x" * 8192
 
-    code = CLIENT.replace(
-        "client.post(url, json=message)", "client.send(client.build_request('POST', url, json=message), stream=True)"
-    )
-    code = code.replace("print((await", "response = (await").replace(
-        ").status_code)\n\ndef in_thread", "); await response.aclose()\n\ndef in_thread"
-    )
     with answering(lambda handler: chunks(handler, 403, long())) as url:
-        program.run("-c", code, url, "async")
+        program.run("-c", UNREAD[way], url)
     assert 0 < program.only().exchange.body_size < 200_000
 
 
@@ -544,16 +573,8 @@ def test_a_refusal_that_never_ends_holds_nobody_up(program: Program, way: str) -
             time.sleep(0.1)
             yield b"."
 
-    code = {
-        "sync": "with httpx.stream('POST', sys.argv[1], json=message) as response: print(response.status_code)",
-        "async": "async def main():\n"
-        "  async with httpx.AsyncClient() as client, client.stream('POST', sys.argv[1], json=message) as response:\n"
-        "    print(response.status_code)\n"
-        "asyncio.run(main())",
-    }[way]
-    prelude = f"import asyncio, httpx, sys, time\nmessage = {CALL!r}\nstarted = time.perf_counter()\n"
     with answering(lambda handler: chunks(handler, 403, drip())) as url:
-        done = program.run("-c", f"{prelude}{code}\nprint(time.perf_counter() - started)", url)
+        done = program.run("-c", UNREAD[way], url)
     status, took = done.stdout.split()
     assert (status, done.stderr) == ("403", "")
     assert float(took) < 3
@@ -666,13 +687,31 @@ print(httpx.HTTPTransport.handle_request.__qualname__)
 # Sources --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_headers_are_those_that_mcpdoctor_shows() -> None:
+@pytest.fixture
+def module() -> Any:
+    """The recorder, imported and not started."""
     spec = importlib.util.spec_from_file_location("mcpdoctor_recorder", RECORDER / "mcpdoctor_recorder.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_headers_are_those_that_mcpdoctor_shows(module: Any) -> None:
     assert module.HEADERS == redaction.HEADERS
+
+
+def test_of_a_program_that_runs_for_days_the_end_is_kept(module: Any, program: Program) -> None:
+    module.MAX_FILE = 20_000
+    module._log.open(str(program.directory))
+    for number in range(1000):
+        module._log.write("sent", id=number, method="POST", url="https://h/mcp", at=program.started + number)
+    module._log._turn_over()  # closes the file
+    assert len(program.written()) <= module.MAX_FILE
+    seen = [one.started_s for one in program.recording().exchanges]
+    assert 50 < len(seen) < 1000
+    assert round(seen[-1]) == 999
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)

@@ -37,7 +37,7 @@ def ended(number: int = 1, body: str = REFUSAL, **more: Any) -> dict[str, Any]:
     return {"event": "ended", "id": number, "after": 0.3, "size": len(body), "complete": True, "body": body, **more}
 
 
-def write(directory: Path, *events: object, name: str = "7-ab.jsonl") -> None:
+def write(directory: Path, *events: object, name: str = "7-ab.0.jsonl") -> None:
     (directory / name).write_text("".join(f"{json.dumps(event)}\n" for event in events))
 
 
@@ -57,9 +57,16 @@ def test_the_events_of_an_exchange_are_put_together(tmp_path: Path) -> None:
 
 
 def test_exchanges_of_all_processes_come_in_the_order_they_began(tmp_path: Path) -> None:
-    write(tmp_path, sent(1, at=103), sent(2, at=101), name="7-ab.jsonl")
-    write(tmp_path, sent(1, at=102), name="8-cd.jsonl")
+    write(tmp_path, sent(1, at=103), sent(2, at=101), name="7-ab.0.jsonl")
+    write(tmp_path, sent(1, at=102), name="8-cd.0.jsonl")
     assert [(one.process, one.started_s) for one in reading(tmp_path).exchanges] == [(7, 1.0), (8, 2.0), (7, 3.0)]
+
+
+def test_an_exchange_may_go_on_in_the_next_part_of_a_file(tmp_path: Path) -> None:
+    write(tmp_path, ended(0), sent(), name="7-ab.9.jsonl")
+    write(tmp_path, answered(), ended(), name="7-ab.10.jsonl")
+    [one] = reading(tmp_path).exchanges
+    assert one.exchange.body == REFUSAL
 
 
 def test_an_exchange_without_an_end_is_pending_and_one_with_a_status_is_not(tmp_path: Path) -> None:
@@ -71,10 +78,10 @@ def test_an_exchange_without_an_end_is_pending_and_one_with_a_status_is_not(tmp_
 
 
 def test_what_is_no_event_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "1-a.jsonl").write_bytes(
+    (tmp_path / "1-a.0.jsonl").write_bytes(
         b'\xff\xfe\n[]\n{"event": "sent"\n' + b"[" * 100_000 + b'\n{"event": "sent", "id"'
     )
-    write(tmp_path, answered(5), ended(6), {"event": "new"}, sent(1), sent(1), name="x-y.jsonl")
+    write(tmp_path, answered(5), ended(6), {"event": "new"}, sent(1), sent(1), name="x-y.0.jsonl")
     (tmp_path / "directory.jsonl").mkdir()
     [one] = reading(tmp_path).exchanges
     assert one.process == 0
@@ -117,7 +124,7 @@ def test_a_failure_is_taken_apart_as_if_it_had_been_raised_here(tmp_path: Path) 
         {"type": ["httpx", "ConnectError"], "text": "[Errno -2]", "members": [], "cause": 4, "context": None},
         {"type": ["asyncio.exceptions", "CancelledError"], "text": "", "members": [], "cause": None, "context": 0},
         {"type": ["ssl", "SSLError"], "text": "no", "base": "SSLError", "errno": 1, "reason": "WRONG_VERSION_NUMBER"},
-        {"type": ["socket", "gaierror"], "text": "Name or service not known", "base": "gaierror", "errno": socket.EAI_NONAME},
+        {"type": ["socket", "gaierror"], "text": "unknown", "base": "gaierror", "errno": socket.EAI_NONAME},
     ]
     write(tmp_path, sent(), {"event": "ended", "id": 1, "after": 1, "failure": failure})
     [one] = reading(tmp_path).exchanges

@@ -209,19 +209,8 @@ PREFIXES = {
 }
 
 
-MARGINS_REFUSED = pytest.mark.xfail(
-    strict=True, reason="reading._PREFIXES: docker compose in front of the margins of a group is no prefix"
-)
-
-
-@pytest.mark.parametrize(
-    ("prefix", "make"),
-    [
-        pytest.param(prefix, make, marks=[MARGINS_REFUSED] if "docker" in prefix and make in GROUPS[:4] else [])
-        for prefix in PREFIXES
-        for make in ALL
-    ],
-)
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("prefix", PREFIXES)
 def test_what_stands_in_front_of_every_line_changes_nothing(prefix: str, make: Callable[[], BaseException]) -> None:
     exc = make()
     text = "".join(
@@ -461,14 +450,7 @@ def run_pytest(directory: Path, *arguments: str, source: str = SOURCE) -> str:
     return done.stdout
 
 
-DEEP = pytest.mark.xfail(
-    strict=True, reason="tracebacks._PYTEST takes 8 blanks behind E: where the code is indented deeper, links are lost"
-)
-
-
-@pytest.mark.parametrize(
-    "form", [pytest.param("auto", marks=DEEP), pytest.param("long", marks=DEEP), "short", "native", "line"]
-)
+@pytest.mark.parametrize("form", ["auto", "long", "short", "native", "line"])
 def test_failures_that_pytest_shows_are_read(form: str, tmp_path: Path) -> None:
     found = told(run_pytest(tmp_path, f"--tb={form}"))
     links = {link for chains in RAISED.values() for chain in chains for link in chain}
@@ -479,10 +461,7 @@ def test_failures_that_pytest_shows_are_read(form: str, tmp_path: Path) -> None:
         assert links == {link for chain in found for link in chain}  # the summary says the outermost again
 
 
-SOURCE_IS_READ = pytest.mark.xfail(strict=True, reason="reading._REPR takes `raise Error(...)` in shown source for raised")
-
-
-@pytest.mark.parametrize("form", [pytest.param("long", marks=SOURCE_IS_READ), "short"])
+@pytest.mark.parametrize("form", ["long", "short"])
 def test_code_that_pytest_shows_and_that_did_not_run_raised_nothing(form: str, tmp_path: Path) -> None:
     source = """
 def test_it():

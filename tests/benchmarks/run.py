@@ -47,8 +47,12 @@ def lab(*options: str) -> Iterator[dict[str, Any]]:
 
 
 def environment(given: dict[str, str]) -> dict[str, str]:
-    """An environment with the lab's keys and without anything of the user's AWS."""
-    rest = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    """An environment with the lab's keys and without anything of the user's AWS.
+
+    What is installed is compiled; where that is switched off here, it would count against us alone.
+    """
+    unwanted = ("AWS_", "PYTHONDONTWRITEBYTECODE")
+    rest = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return {**rest, **nowhere, "AWS_EC2_METADATA_DISABLED": "true", **given}
 
@@ -56,7 +60,7 @@ def environment(given: dict[str, str]) -> dict[str, str]:
 def seconds(command: Sequence[str], env: dict[str, str], codes: Sequence[int] = (0,)) -> float:
     """Wall seconds of a whole process; it must end with one of `codes`."""
     started = time.perf_counter()
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     took = time.perf_counter() - started
     if done.returncode not in codes:
         raise SystemExit(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
