@@ -116,11 +116,15 @@ def test_an_empty_text_is_refused(data: bytes) -> None:
         decode(data, "a.log")
 
 
-@pytest.mark.xfail(strict=True, reason="decode looks for emptiness before it takes the byte order mark away")
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbf", "\ufeff\r\n".encode("utf-16-le"), b"\xef\xbb\xbf \n"])
 def test_a_text_of_nothing_but_a_byte_order_mark_is_empty(data: bytes) -> None:
     with pytest.raises(Unusable, match="empty"):
         decode(data, "a.log")
+
+
+@pytest.mark.xfail(strict=True, reason="texts._decoded takes zeros at the beginning for those of a binary file")
+def test_zeros_in_front_of_a_log_that_was_truncated_while_it_was_written_are_skipped() -> None:
+    assert decode(b"\0" * 5000 + WORDS.encode(), "it").strip("\0") == WORDS
 
 
 @UNHURRIED
@@ -148,11 +152,11 @@ def test_of_a_file_that_is_too_large_the_end_is_read(tmp_path: Path, monkeypatch
     text, left_out = load(str(path))
 
     assert text.endswith("\nthe last line\n")
-    assert path.stat().st_size == len(text) + left_out
+    # The head is looked at for the encoding, and counts on neither side.
+    assert path.stat().st_size - (len(text) + left_out) in (0, texts._HEAD)
     assert 3 * texts._CHUNK <= len(text) <= 4 * texts._CHUNK + texts._HEAD
 
 
-@pytest.mark.xfail(strict=True, reason="texts.load keeps the first 4 KiB, glued to the middle of a line")
 def test_what_is_left_out_of_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "MAX_BYTES", texts._CHUNK)
     path = tmp_path / "a.log"
@@ -180,7 +184,7 @@ def test_a_file_of_hundreds_of_megabytes_is_read_in_the_memory_of_its_end(tmp_pa
     with path.open("wb") as file:
         file.write(b"the first line\n" * 300)
         file.seek(400 * 2**20)  # a hole, which takes no room on the disk
-        file.write(b"\n" * texts.MAX_BYTES + b"the last line\n")
+        file.write((b"x" * 1023 + b"\n") * (texts.MAX_BYTES // 1024 + 2048) + b"the last line\n")
     text, left_out = load(str(path))
     assert text.endswith("\nthe last line\n")
     assert left_out > 380 * 2**20
@@ -235,7 +239,6 @@ def test_what_repeats_is_one_clue_at_the_line_where_it_is_said_last() -> None:
     assert [("HTTP 401", 2), (lines[0], 61)] == [(clue.words, clue.line) for clue in read_text(text).clues]
 
 
-@pytest.mark.xfail(strict=True, reason="reading: the key of a clue forgets statuses, codes and errnos as mere numbers")
 @pytest.mark.parametrize(
     ("earlier", "later"),
     [
@@ -541,7 +544,6 @@ SECRETS = {
 }
 SECRET_URL = f"https://bob:{SECRETS['password']}@tools.example/mcp?token={SECRETS['jwt']}"
 SPOKEN = f"no: key {SECRETS['key']}, session_token={SECRETS['token']}, Authorization: Bearer {SECRETS['jwt']}"
-IN_URL = pytest.mark.xfail(strict=True, reason="reading: the URL and the body of an exchange are not cleaned")
 
 
 @pytest.mark.parametrize(
@@ -553,9 +555,9 @@ IN_URL = pytest.mark.xfail(strict=True, reason="reading: the URL and the body of
         ),
         pytest.param(json.dumps({"level": "ERROR", "error": SPOKEN}), id="json"),
         pytest.param(f"ERROR cannot reach {SECRET_URL}", id="url"),
-        pytest.param(logged("POST", SECRET_URL, "403 Forbidden"), id="logged", marks=IN_URL),
-        pytest.param(f"ERROR Client error '403 Forbidden' for url '{SECRET_URL}'", id="for-url", marks=IN_URL),
-        pytest.param(f"HTTP/2 403\ncontent-type: text/plain\n\n{SPOKEN}", id="curl", marks=IN_URL),
+        pytest.param(logged("POST", SECRET_URL, "403 Forbidden"), id="logged"),
+        pytest.param(f"ERROR Client error '403 Forbidden' for url '{SECRET_URL}'", id="for-url"),
+        pytest.param(f"HTTP/2 403\ncontent-type: text/plain\n\n{SPOKEN}", id="curl"),
     ],
 )
 def test_secrets_are_masked_where_they_are_read(text: str) -> None:

@@ -387,7 +387,6 @@ def test_a_message_that_rich_wraps_is_whole() -> None:
     assert [[("ValueError", message)]] == told(boxed(thrown(ValueError(message)), width=80))
 
 
-@pytest.mark.xfail(strict=True, reason="tracebacks._frame: a box within the box of a traceback is read as text")
 @pytest.mark.parametrize("make", [both_links, group, nested])
 def test_local_variables_in_a_box_are_not_raised(make: Callable[[], BaseException]) -> None:
     exc = make()
@@ -577,6 +576,7 @@ def test_the_name_of_an_exception_is_not_an_exception(line: str) -> None:
     assert told(line) == []
 
 
+@pytest.mark.xfail(strict=True, reason="javascript.read_error: a field of the cause is taken for one of the error")
 def test_an_error_of_node_is_read_with_its_causes_and_fields() -> None:
     text = textwrap.dedent(
         """\
@@ -592,11 +592,7 @@ def test_an_error_of_node_is_read_with_its_causes_and_fields() -> None:
         }
         """
     )
-    [[outer, inner]] = told(text)
-    assert [
-        (outer[0], outer[1].startswith("fetch failed")),
-        (inner[0], inner[1].startswith("connect ECONNREFUSED 127.0.0.1:9")),
-    ] == [("TypeError", True), ("Error", True)]
+    assert told(text) == [[("TypeError", "fetch failed"), ("Error", "connect ECONNREFUSED 127.0.0.1:9")]]
 
 
 # --- The parts ---
@@ -682,3 +678,10 @@ def test_a_task_whose_exception_was_never_retrieved_is_read() -> None:
     text = printed_by(script)
     assert "never retrieved" in text
     assert told(text) == [[("ValueError", "in a task")]]
+
+
+@pytest.mark.xfail(strict=True, reason="tracebacks._member: a member that was never raised has no header")
+def test_members_of_a_group_that_were_never_raised_are_read() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    exc = thrown(group_of("2 servers failed", [refused, group_of("inner", [ValueError("a"), OSError("b")])]))
+    assert known(exc) == told(formatted(exc))
