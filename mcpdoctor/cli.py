@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -631,30 +631,28 @@ def run(
         from mcpdoctor.catalogue import load
 
         refusing(load)(checks_dir)  # now rather than when the program has run
-    try:
-        ended = running.run(command, os.environ)
-    except running.NotStarted as error:
-        click.echo(f"mcpdoctor run: {error}", err=True)
-        sys.exit(error.exit_code)
-    try:
-        if always or outputs or ended.failed:
-            _explain_run(ended, outputs, checks_dir, show=always or ended.failed, quiet=quiet)
-    except Exception as error:  # noqa: BLE001  # the program has run; its exit code is what counts
-        from mcpdoctor.redaction import clean
 
-        _say(f"mcpdoctor could not report: {clean(f'{type(error).__name__}: {error}', limit=300)}\n")
-    finally:
-        ended.leave()
+    def report(ended: Run) -> None:
+        explain_run(ended, outputs, checks_dir, show=always or ended.failed, quiet=quiet)
+
+    running.execute(command, os.environ, report, always=always or bool(outputs))
 
 
-def _explain_run(
-    ended: Run, outputs: tuple[tuple[str, Path], ...], checks_dir: Path | None, *, show: bool, quiet: bool
+def explain_run(
+    ended: Run,
+    outputs: tuple[tuple[str, Path], ...] = (),
+    checks_dir: Path | None = None,
+    *,
+    show: bool = True,
+    quiet: bool = False,
 ) -> None:
+    """Tell standard error what was recorded and what it means, and write the reports that were asked for."""
     from mcpdoctor.catalogue import load
     from mcpdoctor.explanation import explain_recording
     from mcpdoctor.model import Cause
     from mcpdoctor.render import draw
     from mcpdoctor.render.recording import table
+    from mcpdoctor.running import say
 
     catalogue = load(checks_dir)
     recording = ended.recording()
@@ -662,24 +660,17 @@ def _explain_run(
     if show:
         color = _color(sys.stderr)
         if ended.directory is None:
-            _say("Nothing could be recorded, for want of a directory to write to; set TMPDIR.\n")
+            say("Nothing could be recorded, for want of a directory to write to; set TMPDIR.\n")
         drawn = "" if quiet else table(recording, color=color, width=_columns())
         # Where there was nothing to explain, or nothing to explain it from, that has been said by now.
         silent = explanation.cause is Cause.UNEXPLAINED and not (ended.failed and recording.exchanges)
-        _say("\n" + "\n".join(filter(None, (drawn, "" if silent else str(explanation)))) + "\n")
+        say("\n" + "\n".join(filter(None, (drawn, "" if silent else str(explanation)))) + "\n")
     for form, path in outputs:
         report = ended.report(recording, catalogue, explanation.findings)
         try:
             path.write_text(draw(report, form), encoding="utf-8")
         except OSError as error:
-            _say(f"{path}: cannot be written: {error.strerror or error}.\n")
-
-
-def _say(text: str) -> None:
-    """Write to standard error, if anybody is there to read it."""
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(text)
-        sys.stderr.flush()
+            say(f"{path}: cannot be written: {error.strerror or error}.\n")
 
 
 @cli.command(context_settings=CONTEXT)

@@ -38,6 +38,9 @@ MAX_LINE = 2**20
 KEPT_BODY = 4000
 """Characters that are kept of a body."""
 
+WHOLE_BODY = 2000
+"""Bytes of a body that the recorder always writes whole, if it writes it."""
+
 _RPC = re.compile(r'"jsonrpc"\s*:')
 _RPC_ERROR = re.compile(r'"error"\s*:\s*\{')
 _TOOL_FAILED = re.compile(r'"isError"\s*:\s*true')
@@ -61,6 +64,7 @@ class Recorded:
         region: of the SigV4 credential scope.
         session: the request carried an mcp-session-id.
         tool: name of the tool of a `tools/call`.
+        answer: `rpc-result` where the answer was a good one, whose body is not kept; None otherwise.
         sent: False where it failed on the way to the network, such as while it was signed.
         failures: what was raised instead of an answer, or while its body was read.
     """
@@ -73,6 +77,7 @@ class Recorded:
     region: str | None = None
     session: bool = False
     tool: str | None = None
+    answer: str | None = None
     sent: bool = True
     failures: tuple[Chain, ...] = ()
 
@@ -85,8 +90,8 @@ class Recorded:
     def kind(self) -> str | None:
         """`rpc-result` or `rpc-error` where the beginning of the body shows it; the rest of it may be missing."""
         body = self.exchange.body or ""
-        if not _RPC.search(body):
-            return None
+        if self.answer is not None or not _RPC.search(body):
+            return self.answer
         return "rpc-error" if _RPC_ERROR.search(body) else "rpc-result"
 
     @property
@@ -115,7 +120,10 @@ class Recorded:
         asked = self.exchange.rpc_method is not None and not self.exchange.rpc_method.startswith("notifications/")
         if not asked or self.kind is not None or "event-stream" in content:
             return False
-        return bool(self.exchange.body) or "json" not in content
+        if "json" not in content:
+            return True
+        # Of a long body only the beginning was seen, and a server may write `"jsonrpc"` last.
+        return bool(self.exchange.body) and self.exchange.body_size <= WHOLE_BODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +299,7 @@ def _recorded(events: list[dict[str, Any]], *, process: int, started: float, end
         region=_text(sent.get("region")),
         session=sent.get("session") is True,
         tool=_text(sent.get("tool")),
+        answer="rpc-result" if known.get("answer") == "rpc-result" else None,
         sent=sent.get("unsent") is not True,
         failures=_chains(known.get("failure")),
     )

@@ -171,6 +171,40 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> Run:
         raise
 
 
+def execute(
+    command: Sequence[str], environ: Mapping[str, str], report: Callable[[Run], None], *, always: bool = False
+) -> NoReturn:
+    """Run `command`, report where there is something to explain, and end as it ended.
+
+    Args:
+        command: the program and its arguments.
+        environ: its environment.
+        report: says on standard error what became of it.
+        always: report after a success too.
+    """
+    try:
+        ended = run(command, environ)
+    except NotStarted as error:
+        say(f"mcpdoctor run: {error}\n")
+        sys.exit(error.exit_code)
+    try:
+        if always or ended.failed:
+            report(ended)
+    except Exception as error:  # noqa: BLE001  # the program has run; its exit code is what counts
+        from mcpdoctor.redaction import clean
+
+        say(f"mcpdoctor could not report: {clean(f'{type(error).__name__}: {error}', limit=300)}\n")
+    finally:
+        ended.leave()
+
+
+def say(text: str) -> None:
+    """Write to standard error, if anybody is there to read it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
 def _run(command: Sequence[str], environ: Mapping[str, str], directory: Path | None) -> Run:
     proxy = _is_pipe(0) and _is_pipe(1)
     tee = not _is_terminal(2) and not _same_file(1, 2)

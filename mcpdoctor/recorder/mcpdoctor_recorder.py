@@ -62,6 +62,7 @@ MAX_FILE = 32 * 2**20
 _HEADERS = frozenset(name.encode() for name in HEADERS)
 _RATE_LIMITS = (b"ratelimit", b"x-ratelimit")
 _MASK = "[redacted]"
+_SOON = 65_536  # bytes of a body that come with their headers, or right after them
 _MAX_MESSAGE = 2**20  # bytes of a request body that are read for its method
 _KEPT = 16_384  # bytes of a body that are looked at
 _KEPT_WELL = 2_000  # bytes that are written of a body that holds no error
@@ -71,7 +72,7 @@ _MAX_REFUSAL = 65_536  # bytes of an unread refusal that are fetched
 _PATIENCE_S = 0.25  # for each piece of it
 _SECRET_HEADERS = (b"x-amz-security-token", b"x-api-key", b"cookie")
 _SHORTEST_SECRET = 8
-_MAX_SECRETS = 300
+_MAX_REMEMBERED = 200
 _PACKAGES = {
     "fastmcp": "fastmcp",
     "httpx": "httpx",
@@ -99,6 +100,29 @@ _harmless = _Harmless()
 # Writing --------------------------------------------------------------------------------------------------------------
 
 
+class _Json:
+    """The json module without its checks, imported when it is needed; by then most programs have it."""
+
+    def __init__(self) -> None:
+        self.encode: Callable[[object], str] = self._encode_first
+        self.decode: Callable[[str], tuple[Any, int]] = self._decode_first
+
+    def _encode_first(self, value: object) -> str:
+        from json import JSONEncoder
+
+        self.encode = JSONEncoder(check_circular=False).encode
+        return self.encode(value)
+
+    def _decode_first(self, text: str) -> tuple[Any, int]:
+        from json import JSONDecoder
+
+        self.decode = JSONDecoder().raw_decode
+        return self.decode(text)
+
+
+_json = _Json()
+
+
 class _Log:
     """The files of this process: one JSON document a line, each in one write, so that threads need no lock.
 
@@ -112,27 +136,24 @@ class _Log:
         self._left = 0
         self._file = -1
         self._device = self._inode = 0
-        self._encode: Callable[[object], str] | None = None
 
     def open(self, directory: str = "") -> None:
         """Begin files of its own, at the start of a process and again behind a fork."""
         self.directory = directory or self.directory
         self._name = f"{os.getpid()}-{os.urandom(6).hex()}"
         self._part, self._left, self._file = 0, MAX_FILE // 2, -1
-        version = ".".join(map(str, sys.version_info[:3])).encode()
-        self._append(b'{"event": "start", "at": %.6f, "python": "%s"}\n' % (time.time(), version))
+        version = ".".join(map(str, sys.version_info[:3]))
+        self.append(f'{{"event": "start", "at": {time.time():.6f}, "python": "{version}"}}\n')
 
     def write(self, event: str, **fields: object) -> None:
-        """Write one event, or give up for good: a disk that is full is the program's trouble, not ours to add to."""
-        if self._encode is None:
-            from json import JSONEncoder
+        """Write one event."""
+        self.append(f"{_json.encode({'event': event, **fields})}\n")
 
-            self._encode = JSONEncoder(check_circular=False).encode
-        self._append(self._encode({"event": event, **fields}).encode() + b"\n")
-
-    def _append(self, line: bytes) -> None:
+    def append(self, text: str) -> None:
+        """Write one line, or give up for good: a disk that is full is the program's trouble, not ours to add to."""
         if not self._left:
             return
+        line = text.encode()
         written = 0
         with_room = self._left >= len(line)
         try:
@@ -229,39 +250,34 @@ class _Exchange:
         unsent: it failed before it could be sent.
     """
 
+    begun = False  # somebody reads the body
+    complete = False
+    size = 0
+    _room = _KEPT
+    _status = 0
+    _encoding = ""
+    _length: int | None = None
+    _http2 = False
+    _ended = False
+    _patience = 0.0
+
     def __init__(
         self, request: Any, headers: Mapping[bytes, bytes], message: Mapping[str, Any], *, unsent: bool = False
     ) -> None:
         self.number = next(_numbers)
         self.started = time.perf_counter()
         self._method = request.method
-        self.begun = False  # somebody reads the body
-        self.complete = False
-        self.size = 0
         self._extensions = request.extensions
         self._kept: list[bytes] = []
-        self._room = _KEPT
-        self._status = 0
-        self._encoding = ""
-        self._length: int | None = None
-        self._http2 = False
-        self._ended = False
-        self._patience = 0.0
-        signed, self._secrets = _authorization(headers)
+        self._answer: dict[str, object] = {}
+        about, self._secrets = _description(request, headers)
         _remember(self._secrets)
-        parameters = message.get("params")
-        name = parameters.get("name") if isinstance(parameters, dict) else None
-        _log.write(
-            "sent",
-            id=self.number,
-            at=time.time(),
-            method=request.method,
-            url=_safe_url(request.url),
-            rpc=_string(message.get("method")),
-            tool=_string(name) if message.get("method") == "tools/call" else None,
-            session=b"mcp-session-id" in headers,
-            unsent=unsent,
-            **signed,
+        rpc = message.get("method")
+        parameters = message.get("params") if rpc == "tools/call" else None
+        tool = parameters.get("name") if isinstance(parameters, dict) else None
+        _log.append(
+            f'{{"event": "sent", "id": {self.number}, "at": {time.time():.6f}, "rpc": {_quoted(rpc)}, '
+            f'"tool": {_quoted(tool)}, "unsent": {"true" if unsent else "false"}, {about}}}\n'
         )
 
     def answered(self, response: Any, tape: Callable[[Any, _Exchange], object]) -> None:
@@ -283,8 +299,12 @@ class _Exchange:
             # Of a session id the start will do: whoever has it can use the session.
             values = b"\n".join([value[:8] if name == b"mcp-session-id" else value for name, value in shown])
             texts = self.mask(values.decode("latin-1")).split("\n")
-            pairs = [(pair[0].decode("latin-1"), text) for pair, text in zip(shown, texts, strict=True)]
-            _log.write("answered", id=self.number, after=self._elapsed(), status=self._status, headers=pairs)
+            pairs = [(pair[0].decode("latin-1"), text) for pair, text in zip(shown, texts)]  # noqa: B905  # as long
+            self._answer = {"status": self._status, "headers": pairs}
+            if self._length is None or self._length > _SOON:
+                self.tell()
+            else:
+                _untold[self.number] = self
             response.stream = tape(response.stream, self)
         except Exception:  # noqa: BLE001, S110  # as in `_begin`
             pass
@@ -317,16 +337,27 @@ class _Exchange:
         """Whether no more of an unread refusal is wanted: it is long, or it drips."""
         return self.size >= _MAX_REFUSAL or time.perf_counter() > self._patience
 
+    def tell(self) -> None:
+        """Write status and headers before the body has come."""
+        _untold.pop(self.number, None)
+        answer, self._answer = self._answer, {}
+        _log.write("answered", id=self.number, after=self._elapsed(), **answer)
+
     def end(self, error: BaseException | None = None) -> None:
         """Write what came of it, once."""
         if self._ended:
             return
         self._ended = True
+        _untold.pop(self.number, None)
         try:
-            fields: dict[str, object] = {} if error is None else {"failure": _told(error, self.mask)}
+            fields = {"event": "ended", "id": self.number, "after": self._elapsed(), **self._answer}
+            if error is not None:
+                fields["failure"] = _told(error, self.mask)
             if self._status:
-                fields |= {"size": self.size, "complete": self.complete, "body": self._body()}
-            _log.write("ended", id=self.number, after=self._elapsed(), **fields)
+                fields["size"], fields["complete"] = self.size, self.complete
+                key, value = self._body()
+                fields[key] = value
+            _log.append(f"{_json.encode(fields)}\n")
         except Exception:  # noqa: BLE001, S110  # as in `_begin`
             pass
         self._kept.clear()
@@ -335,13 +366,20 @@ class _Exchange:
         """Hide what the request was authenticated with: servers send it back in their explanations."""
         return _masked(text, self._secrets)
 
-    def _body(self) -> str:
+    def _body(self) -> tuple[str, str]:
+        """The beginning of the body; of a good answer only that it is one, since its content is nobody's business."""
         data = _unpacked(b"".join(self._kept), self._encoding)
         bad = self._status >= 400 or b'"error"' in data or b'"isError":true' in data or b'"isError": true' in data
-        return self.mask(data[: _KEPT if bad else _KEPT_WELL].decode("utf-8", "replace"))
+        if not bad and b'"result"' in data and (b'"jsonrpc"' in data or self.size > len(data)):
+            return "answer", "rpc-result"
+        return "body", self.mask(data[: _KEPT if bad else _KEPT_WELL].decode("utf-8", "replace"))
 
     def _elapsed(self) -> float:
         return round(time.perf_counter() - self.started, 6)
+
+
+_untold: dict[int, _Exchange] = {}
+"""Exchanges whose short body is about to come: one event tells of both. Where it never comes, the end does."""
 
 
 class _Hurry:
@@ -379,13 +417,11 @@ def _begin(request: Any, *, unsent: bool = False) -> _Exchange | None:
 
 def _message(request: Any) -> dict[str, Any] | None:
     """The JSON-RPC message in the body of a request, of a batch the first; None where there is none."""
-    import json
-
     try:
         content = request.content
         if b'"jsonrpc"' not in content or len(content) > _MAX_MESSAGE:
             return None
-        document = json.loads(content)
+        document, _ = _json.decode(content.decode().lstrip())
     except (ValueError, RecursionError, RuntimeError):  # no JSON, or a stream, which can be read only once
         return None
     first = document[0] if isinstance(document, list) and document else document
@@ -401,6 +437,24 @@ def _belongs_to_mcp(request: Any, headers: Mapping[bytes, bytes]) -> bool:
     )
 
 
+def _description(request: Any, headers: Mapping[bytes, bytes]) -> tuple[str, list[str]]:
+    """What a request has in common with others of the same caller to the same URL, as JSON; and its secrets."""
+    caller, _, signature = headers.get(b"authorization", b"").partition(b"Signature=")
+    session = b"mcp-session-id" in headers
+    key = (request.method, str(request.url), session, caller, *map(headers.get, _SECRET_HEADERS))
+    if key not in _descriptions:
+        if len(_descriptions) >= _MAX_REMEMBERED:
+            _descriptions.clear()
+        known, secrets = _authorization(headers)
+        about = {"method": request.method, "url": _safe_url(request.url), "session": session, **known}
+        _descriptions[key] = _json.encode(about)[1:-1], secrets
+    about_all, secrets = _descriptions[key]
+    return about_all, [*secrets, signature.decode("latin-1")] if signature else secrets
+
+
+_descriptions: dict[tuple[object, ...], tuple[str, list[str]]] = {}
+
+
 def _authorization(headers: Mapping[bytes, bytes]) -> tuple[dict[str, str | None], list[str]]:
     """How a request is authenticated, with the scope of a SigV4 signature; and the secrets to hide."""
     value = headers.get(b"authorization", b"").decode("latin-1")
@@ -409,7 +463,7 @@ def _authorization(headers: Mapping[bytes, bytes]) -> tuple[dict[str, str | None
     known: dict[str, str | None] = {"signature": "other" if value or b"x-api-key" in headers else None}
     if scheme.startswith("AWS4-"):
         key, *scope = rest.partition("Credential=")[2].partition(",")[0].split("/")
-        secrets += [key, rest.partition("Signature=")[2].partition(",")[0]]
+        secrets.append(key)
         # KEY/date/region/service/aws4_request; the asymmetric kind has no region.
         known = {"signature": "sigv4"}
         if len(scope) in (3, 4):
@@ -422,16 +476,14 @@ def _authorization(headers: Mapping[bytes, bytes]) -> tuple[dict[str, str | None
     return known, secrets + [secret.replace("/", "\\/") for secret in secrets if "/" in secret]
 
 
-_secrets: dict[str, None] = {}
-"""What recent requests were authenticated with."""
+_recent: list[list[str]] = []
+"""What recent requests were authenticated with: an exception that nobody handles tells of any of them."""
 
 
 def _remember(secrets: list[str]) -> None:
-    """Keep secrets in mind: an exception that nobody handles tells of any request."""
-    for secret in secrets:
-        _secrets[secret] = None
-    while len(_secrets) > _MAX_SECRETS:
-        del _secrets[next(iter(_secrets))]
+    _recent.append(secrets)
+    if len(_recent) > 2 * _MAX_REMEMBERED:
+        del _recent[:_MAX_REMEMBERED]
 
 
 def _masked(text: str, secrets: Iterable[str]) -> str:
@@ -441,7 +493,7 @@ def _masked(text: str, secrets: Iterable[str]) -> str:
 
 
 def _masked_all(text: str) -> str:
-    return _masked(text, list(_secrets))
+    return _masked(text, dict.fromkeys(secret for secrets in _recent for secret in secrets))
 
 
 def _safe_url(url: Any) -> str:
@@ -457,8 +509,8 @@ def _safe_url(url: Any) -> str:
     return re.sub(rf"(?i)([?&][^=&#]*(?:{names})[^=&#]*=)[^&#]*", rf"\1{_MASK}", text)
 
 
-def _string(value: object) -> str | None:
-    return value[:200] if isinstance(value, str) else None
+def _quoted(value: object) -> str:
+    return _json.encode(value[:200]) if isinstance(value, str) else "null"
 
 
 def _unpacked(data: bytes, encoding: str) -> bytes:
@@ -797,6 +849,8 @@ def _finish() -> None:
         if isinstance(error, BaseException):
             _log.write("unhandled", failure=_told(error, _masked_all))
     with _harmless:
+        for exchange in list(_untold.values()):
+            exchange.tell()
         if next(_numbers) > 1:
             from importlib.metadata import version
 
