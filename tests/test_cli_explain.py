@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from test_cli import finished, refused, run
 
 from mcpdoctor import texts
 from mcpdoctor.cli import cli
-from tests.test_cli import finished, refused, run
 
 AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
 REFUSED = "httpx.ConnectError: [Errno 111] Connection refused\n"

@@ -46,7 +46,18 @@ LAYERS = {
     "__main__": 7,
 }
 
-PURE = ("matrix", "diagnosis", "model", "redaction", "tracebacks", "javascript", "sentences", "reading", "evidence", "explanation")
+PURE = (
+    "matrix",
+    "diagnosis",
+    "model",
+    "redaction",
+    "tracebacks",
+    "javascript",
+    "sentences",
+    "reading",
+    "evidence",
+    "explanation",
+)
 ACTS = {"anyio", "asyncio", "botocore", "boto3", "httpx", "mcp", "os", "shutil", "socket", "ssl", "subprocess", "time"}
 HEAVY = ("httpx", "mcp", "botocore", "mcp_proxy_for_aws", "anyio")
 
