@@ -204,6 +204,7 @@ def _evidence(clue: Clue, steps: frozenset[str], catalogue: Catalogue, *, url: s
         "place": host or "the server",
         **host_facts(url, catalogue),
         "status_note": f" (HTTP {exchange.status})" if exchange and exchange.status else "",
+        "redirect_location": "another address",
         "limit_scope": "account" if signed else "address",
     }
     return Evidence(clue=clue, trace=trace, said=said, facts=facts)

@@ -38,7 +38,7 @@ def read_error(lines: Sequence[str], index: int, number: int) -> tuple[Raised, i
         return None
     message = "\n".join([start[3], *(line.strip() for line in lines[index + 1 : first])])
     raised = Raised(type=start[1], message=message[:MAX_MESSAGE].strip(), line=number + first - index)
-    inner, at, inside = raised, first, False
+    inner, indent, at, inside = raised, 0, first, False
     while at < min(index + _MAX_BLOCK, len(lines)):
         line = lines[at]
         if _FRAME.match(line):
@@ -48,9 +48,11 @@ def read_error(lines: Sequence[str], index: int, number: int) -> tuple[Raised, i
         elif cause := _CAUSE.match(line):
             if (said := cause[2].strip(" {,")) not in _NOTHING:
                 inner.behind = Raised(type=cause[1] or "Error", message=said, line=number)
-                inner = inner.behind
+                inner, indent = inner.behind, len(line) - len(line.lstrip())
         elif field := _FIELD.match(line):
-            _note(raised, field[1], field[2].strip("'\" "))
+            # What is indented deeper than the cause is the cause's own.
+            own = inner is raised or len(line) - len(line.lstrip()) <= indent
+            _note(raised if own else inner, field[1], field[2].strip("'\" "))
         elif given := _STATUS.search(line):
             raised.status = raised.status or int(given[1])
         inside = inside or line.endswith("{")

@@ -187,6 +187,8 @@ class _Reader:
     def _next(self, lines: Sequence[str], index: int, number: int, nesting: int) -> int:
         """Read what begins at `index`; give how many lines that was."""
         line = lines[index]
+        if not line and index and not lines[index - 1]:
+            return 1  # a text may be nothing but empty lines
         if "http" in line:
             self._note_urls(line)
         if nesting < _MAX_NESTING and not _JSON_AHEAD.match(line) and (folded := unfolded(line)):

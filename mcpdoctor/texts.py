@@ -64,7 +64,9 @@ def _decoded(data: bytes, source: str) -> str:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, errors="replace")
-    sample = data[:4096]
+    # A log that was emptied while it was written begins with zeros; pairs of them, so that UTF-16 stays what it is.
+    start = (len(data) - len(data.lstrip(b"\0"))) & ~1
+    sample = data[start : start + 4096]
     if 0 in sample:
         # UTF-16 without its mark, as some pipes give it: every other byte of English is zero.
         odd, even = sample[1::2].count(0), sample[::2].count(0)

@@ -270,7 +270,8 @@ class Tracebacks:
     def _member(self, depth: int) -> None:
         level = self._level(depth)
         self._settle(min(depth, _MAX_NESTING))
-        level.linked = level.tracing = False
+        # A member that was never raised has no traceback: its name comes at once.
+        level.linked, level.tracing, level.foreign = False, True, 0
 
     def _raised(self, depth: int, raised: Raised) -> None:
         level = self._levels[min(depth, _MAX_NESTING)]

@@ -748,7 +748,6 @@ def test_a_status_without_its_reason_gives_what_remains_and_how_to_tell_it_apart
     assert f"mcpdoctor check {URL}" in str(found)
 
 
-@pytest.mark.xfail(strict=True, reason="checks/http.toml: {status} and {redirect_location} where none is known")
 @pytest.mark.parametrize(
     "problem",
     [
@@ -761,9 +760,6 @@ def test_what_is_not_known_is_not_spoken_of(problem: Problem) -> None:
     assert "unknown" not in found.findings[0].text
 
 
-@pytest.mark.xfail(
-    strict=True, reason="it is what a signing client makes of a redirect to the same host; no check knows"
-)
 def test_a_redirect_that_a_signing_client_chokes_on_is_named(place: Place) -> None:
     exc = place.client("http/redirect-same-origin", signed=True).exc
     for problem in (exc, formatted(exc)):
@@ -1157,7 +1153,7 @@ def seconds(make: Callable[[int], str], size: int) -> float:
     """Processor time of the fastest of three; what else the machine does is not counted."""
     text = make(size)
     taken: list[float] = []
-    while len(taken) < 3 and sum(taken) < 1:
+    while len(taken) < 3 and sum(taken) < 0.5:
         start = time.process_time()
         explain(text)
         taken.append(time.process_time() - start)
@@ -1166,7 +1162,7 @@ def seconds(make: Callable[[int], str], size: int) -> float:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_time_grows_with_the_length_of_a_hostile_text_and_no_faster(name: str) -> None:
-    size = 500
+    size = 250
     while (before := seconds(HOSTILE[name], size)) < 0.02 and size < 30_000:
         size *= 2
     assert seconds(HOSTILE[name], 4 * size) < 8 * before

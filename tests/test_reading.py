@@ -122,7 +122,6 @@ def test_a_text_of_nothing_but_a_byte_order_mark_is_empty(data: bytes) -> None:
         decode(data, "a.log")
 
 
-@pytest.mark.xfail(strict=True, reason="texts._decoded takes zeros at the beginning for those of a binary file")
 def test_zeros_in_front_of_a_log_that_was_truncated_while_it_was_written_are_skipped() -> None:
     assert decode(b"\0" * 5000 + WORDS.encode(), "it").strip("\0") == WORDS
 

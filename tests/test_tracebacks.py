@@ -576,7 +576,6 @@ def test_the_name_of_an_exception_is_not_an_exception(line: str) -> None:
     assert told(line) == []
 
 
-@pytest.mark.xfail(strict=True, reason="javascript.read_error: a field of the cause is taken for one of the error")
 def test_an_error_of_node_is_read_with_its_causes_and_fields() -> None:
     text = textwrap.dedent(
         """\
@@ -680,7 +679,6 @@ def test_a_task_whose_exception_was_never_retrieved_is_read() -> None:
     assert told(text) == [[("ValueError", "in a task")]]
 
 
-@pytest.mark.xfail(strict=True, reason="tracebacks._member: a member that was never raised has no header")
 def test_members_of_a_group_that_were_never_raised_are_read() -> None:
     refused = ConnectionRefusedError(111, "Connection refused")
     exc = thrown(group_of("2 servers failed", [refused, group_of("inner", [ValueError("a"), OSError("b")])]))
