@@ -293,7 +293,7 @@ def remove(directory: Path | None) -> None:
         return
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
-            path.unlink()
+            path.unlink(missing_ok=True)  # a process that was left behind may be at work here too
         directory.rmdir()
 
 
