@@ -306,20 +306,16 @@ def _described(explanation: Explanation) -> Iterator[str]:
     yield from _wrapped("", first.text)
     if len(explanation.causes) > 1:
         yield from _wrapped("What remains, most likely first: ", ", ".join(one.value for one in explanation.causes))
-    answered = " ".join(
-        filter(
-            None,
-            (
-                f"HTTP {explanation.http_status}" if explanation.http_status else "",
-                explanation.aws_error or "",
-                f"JSON-RPC {explanation.rpc_code}" if explanation.rpc_code else "",
-                f"from {explanation.url}" if explanation.url else "",
-                f"(request id {explanation.request_id})" if explanation.request_id else "",
-            ),
-        )
-    )
-    if answered:
-        yield from _wrapped("Answer: " if explanation.http_status else "Where: ", answered)
+    answered = [
+        f"HTTP {explanation.http_status}" if explanation.http_status else "",
+        explanation.aws_error or "",
+        f"JSON-RPC {explanation.rpc_code}" if explanation.rpc_code else "",
+        f"(request id {explanation.request_id})" if explanation.request_id else "",
+    ]
+    if any(answered):
+        yield from _wrapped("Answer: ", " ".join(filter(None, answered)))
+    if explanation.url:
+        yield from _wrapped("From: ", explanation.url)
     if first.evidence:
         yield from _wrapped("Seen: ", first.evidence)
     chain = explanation.chains[0] if explanation.chains else ()

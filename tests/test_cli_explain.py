@@ -47,7 +47,7 @@ def documents(output: str) -> list[dict[str, Any]]:
 def test_a_file_is_explained(tmp_path: Path) -> None:
     shown = run("explain", file(tmp_path, "agent.log", EXPIRED))
     assert shown.startswith("expired-credentials: The credentials have expired [auth-expired-credentials]\n")
-    assert f"from {AWS_MCP}" in shown
+    assert f"From: {AWS_MCP}" in shown
     assert "agent.log" not in shown
 
 
