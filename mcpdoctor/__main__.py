@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -14,6 +15,8 @@ def main() -> None:
     # Importing the MCP client makes a million objects that stay; looking through them for garbage is a tenth of a run.
     gc.set_threshold(100_000)
     try:
+        if command := _bare_run(sys.argv[1:]):
+            _run(command)
         from mcpdoctor.cli import cli
 
         cli(prog_name="mcpdoctor")
@@ -34,6 +37,26 @@ def main() -> None:
             "Please report it with the command you ran; MCPDOCTOR_DEBUG=1 shows the traceback.\n"
         )
         sys.exit(70)
+
+
+def _bare_run(words: list[str]) -> list[str]:
+    """The command of `mcpdoctor run COMMAND…` without options; else nothing, and click reads what is meant."""
+    if words[:1] != ["run"] or "_MCPDOCTOR_COMPLETE" in os.environ:
+        return []
+    command = words[2:] if words[1:2] == ["--"] else words[1:]
+    return command if command and not command[0].startswith("-") else []
+
+
+def _run(command: list[str]) -> NoReturn:
+    """Run a program before click is imported: somebody waits for it to start."""
+    from mcpdoctor import running
+
+    def report(ended: running.Run) -> None:
+        from mcpdoctor.cli import explain_run
+
+        explain_run(ended)
+
+    running.execute(command, os.environ, report)
 
 
 if __name__ == "__main__":
