@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -478,8 +479,41 @@ def cast_exc(problem: Problem) -> BaseException:
     return problem
 
 
+SWALLOWS = tuple(map(int, version("mcp-proxy-for-aws").split(".")[:3])) < (1, 6, 6)
+"""Whether the installed client throws away what the server answered; tests/stacks shows what it leaves."""
+
+told_by_the_client = pytest.mark.skipif(SWALLOWS, reason="mcp-proxy-for-aws before 1.6.6 throws the answer away")
+
+OF_THE_CLIENT = {
+    "auth-access-denied-0",
+    "auth-access-denied-1",
+    "auth-bad-credentials-0",
+    "auth-clock-skew-0",
+    "auth-expired-credentials-0",
+    "auth-expired-credentials-1",
+    "auth-method-mismatch-0",
+    "auth-signature-incomplete-0",
+    "auth-signature-mismatch-0",
+    "auth-signature-mismatch-1",
+    "auth-wants-bearer-0",
+    "auth-wrong-region-0",
+    "auth-wrong-region-1",
+    "auth-wrong-service-0",
+    "auth-wrong-service-1",
+    "client-old-transport-1",
+    "http-redirected-1",
+    "parse-insecure-url-0",
+    "rate-limited-1",
+}
+"""Tellings that hold what the server answered only because the client passes it on."""
+
 ONE_BY_ONE = [
-    pytest.param(slug, tell, marks=pytest.mark.provokes(slug), id=f"{slug}-{number}")
+    pytest.param(
+        slug,
+        tell,
+        marks=[pytest.mark.provokes(slug), *([told_by_the_client] if f"{slug}-{number}" in OF_THE_CLIENT else [])],
+        id=f"{slug}-{number}",
+    )
     for slug, tellings in TELLINGS.items()
     for number, tell in enumerate(tellings)
 ]
@@ -760,6 +794,7 @@ def test_what_is_not_known_is_not_spoken_of(problem: Problem) -> None:
     assert "unknown" not in found.findings[0].text
 
 
+@told_by_the_client
 def test_a_redirect_that_a_signing_client_chokes_on_is_named(place: Place) -> None:
     exc = place.client("http/redirect-same-origin", signed=True).exc
     for problem in (exc, formatted(exc)):
@@ -865,6 +900,7 @@ def test_the_status_and_request_id_of_an_error_of_botocore_are_told() -> None:
     assert (found.http_status, found.request_id) == (403, "1b4f0000-2222")
 
 
+@told_by_the_client
 def test_the_status_of_a_redirect_is_told(place: Place) -> None:
     assert explain(place.client("http/redirected", signed=True).exc).http_status == 301
 
@@ -1027,10 +1063,11 @@ def test_long_words_are_wrapped_and_cut() -> None:
         assert len(str(found)) < 5000
 
 
+@told_by_the_client
 def test_what_is_shown_reads_in_order(place: Place) -> None:
     found = explain(place.client("auth/wrong-service", signed=True).exc)
     labels = re.findall(r"^(?:  )?([A-Za-z-]+): ", str(found), flags=re.MULTILINE)
-    assert labels == ["wrong-service", "Answer", "Seen", "Chain", "Fix"]
+    assert labels == ["wrong-service", "Answer", "From", "Seen", "Chain", "Fix"]
     document = found.as_dict()
     assert set(json.loads(json.dumps(document))) == {"schema_version", *(one.name for one in dataclasses.fields(found))}
     assert (document["schema_version"], document["cause"], document["http_status"]) == (1, "wrong-service", 401)
