@@ -135,7 +135,9 @@ def recorded(table: Table) -> None:
         env = environment(served["env"])
         bare = [sys.executable, str(HERE / "calls.py"), f"{served['http']}/fault/healthy/none/mcp"]
         ours = [MCPDOCTOR, "run", "--", *bare]
-        table.ratio("(e) run of a program with 500 calls / the program", *in_turn(9, (ours, env), (bare, env)), 1.05)
+        with_us, without = in_turn(9, (ours, env), (bare, env))
+        # Whatever else the machine does only adds, here by more than the bound allows: the fastest of each is compared.
+        table.ratio("(e) run of a program with 500 calls / the program", [min(with_us)], [min(without)], 1.05)
 
 
 def thrift(table: Table) -> None:
