@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, read, trace_facts
-from mcpdoctor.failures import Chain, paths, unwrap
+from mcpdoctor.failures import Chain, chains_of, paths
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.reading import Clue, Reading, read_text
 from mcpdoctor.recording import Recorded, Recording
@@ -79,9 +79,10 @@ def of_reading(reading: Reading, catalogue: Catalogue) -> Case:
 
 def of_exception(exc: BaseException, catalogue: Catalogue) -> Case:
     """The case that an exception makes: what it says, and the HTTP response or JSON-RPC error that it carries."""
-    chains = unwrap(exc)
+    found = paths(exc)
+    chains = chains_of(found)
     clues, urls = [], dict[str, None]()
-    for place, (chain, path) in enumerate(zip(reversed(chains), reversed(paths(exc)), strict=True), start=1):
+    for place, (chain, path) in enumerate(zip(reversed(chains), reversed(found), strict=True), start=1):
         clue = _clue_of_chain(chain, place)
         told = next((one for one in read_text(clue.words).clues if one.exchange or one.rpc_code), None)
         exchange = next(_carried(path), told.exchange if told else None)

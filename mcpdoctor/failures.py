@@ -104,13 +104,7 @@ def unwrap(exc: BaseException, *, secrets: Collection[str] = ()) -> tuple[Chain,
         At least one chain, the best candidate first: leaves that are mere clean-up come last, otherwise in the order of
         the groups. At most `MAX_LEAVES` chains of at most `MAX_DEPTH` failures.
     """
-    read: dict[int, Failure] = {}
-    found = paths(exc)
-    for path in found:
-        for link in path:
-            if id(link) not in read:
-                read[id(link)] = _read(link, secrets)
-    return tuple(tuple(read[id(link)] for link in path) for path in found)
+    return chains_of(paths(exc), secrets=secrets)
 
 
 def paths(exc: BaseException) -> list[_Path]:
@@ -118,6 +112,16 @@ def paths(exc: BaseException) -> list[_Path]:
     found = list(islice(_walk(exc, (), set()), _MAX_VISITED)) or [(exc,)]
     found.sort(key=_rank)
     return found[:MAX_LEAVES]
+
+
+def chains_of(found: Sequence[_Path], *, secrets: Collection[str] = ()) -> tuple[Chain, ...]:
+    """Read the exceptions of `paths` into chains, each exception once."""
+    read: dict[int, Failure] = {}
+    for path in found:
+        for link in path:
+            if id(link) not in read:
+                read[id(link)] = _read(link, secrets)
+    return tuple(tuple(read[id(link)] for link in path) for path in found)
 
 
 def format_chain(chain: Chain) -> str:

@@ -192,9 +192,7 @@ class _Reader:
         if "http" in line:
             self._note_urls(line)
         if nesting < _MAX_NESTING and not _JSON_AHEAD.match(line) and (folded := unfolded(line)):
-            nested = _Reader(short=self._short)
-            nested.feed(folded, number=number, nesting=nesting + 1)
-            self._absorb(nested)
+            self._inner(folded, number, nesting)
             return 1
         if self._tracebacks.take(line, number):
             return 1
@@ -235,9 +233,7 @@ class _Reader:
             return
         self._steps.update(signers_in(line))
         if nesting < _MAX_NESTING and (quoted := _QUOTED_JSON.match(line)):
-            nested = _Reader(short=self._short)
-            nested.feed([quoted[1].replace("\\\\", "\\").replace("\\'", "'")], number=number, nesting=nesting + 1)
-            self._absorb(nested)
+            self._inner([quoted[1].replace("\\\\", "\\").replace("\\'", "'")], number, nesting)
         line = unquoted(line)
         clue = self._clue(line, number)
         if is_prose(line) and not (clue.tool_error or clue.rpc_code):
@@ -388,11 +384,9 @@ class _Reader:
             value for value in document.values() if isinstance(value, list) and value and isinstance(value[0], str)
         ]
         texts += ["\n".join(map(str, stack)) for stack in stacks if len(stack) > 2]
-        nested = _Reader(short=self._short)
         for text in texts:
             if "\n" in text or text.lstrip()[:1] in "{[":
-                nested.feed(lines_of(text[:_MAX_TEXT]), number=number, nesting=nesting + 1)
-        self._absorb(nested)
+                self._inner(lines_of(text[:_MAX_TEXT]), number, nesting)
         scalars = [
             (name, value)
             for name, value in document.items()
@@ -428,6 +422,12 @@ class _Reader:
         logged = not _LOG_FIELDS.isdisjoint(document) and is_error(words)
         if self._short or failed or said or clue.exchange or clue.rpc_code or logged:
             self._keep(gist_of(words[:400]), replace(clue, tool_error=failed))
+
+    def _inner(self, lines: Sequence[str], number: int, nesting: int) -> None:
+        """Read a text that stands inside of line `number`: its tracebacks begin and end there."""
+        nested = _Reader(short=self._short)
+        nested.feed(lines, number=number, nesting=nesting + 1)
+        self._absorb(nested)
 
     def _absorb(self, other: _Reader) -> None:
         for raised in other._tracebacks.end():  # another of the same class

@@ -24,7 +24,6 @@ _FOR_URL = re.compile(
     rf"\s{{1,8}}for\s{{1,8}}url:?\s{{1,8}}'?({_URL})"
 )
 _FROM_URL = re.compile(rf"\bHTTP (\d{{3}})(?: [A-Z][\w -]{{0,60}})? from ({_URL})")
-_REDIRECT_TO = re.compile(rf"\bRedirect to '?({_URL})'? not followed")
 _HUNDREDS = re.compile(r"[1-5]\d\d")  # asked first, since it is cheap
 _STATUSES = re.compile(
     r"\bHTTP(?:/[\d.]{1,3})?(?: status| error| response)?(?: code)?:? ?[(=]? ?(?:status:? ?)?([1-5]\d\d)\b"

@@ -127,6 +127,7 @@ class Tracebacks:
             Whether it belongs to a traceback; a line that does not may say something by itself.
         """
         depth, content = self._depth(line)
+        depth = min(depth, _MAX_NESTING)
         if self._open is not None and self._continues(depth, content):
             return True
         self._open = None
@@ -212,7 +213,7 @@ class Tracebacks:
 
     def _frame(self, depth: int, content: str) -> bool:
         """Take a frame, or a line of source code or of a box under one."""
-        level = self._levels[min(depth, _MAX_NESTING)]
+        level = self._levels[depth]
         boxes = [one for one in self._levels[:depth] if one.tracing and one.boxed]
         stripped = content.lstrip()
         if boxes:
@@ -234,7 +235,7 @@ class Tracebacks:
 
     def _raise(self, depth: int, content: str, number: int, *, pytest: bool) -> bool:
         """Take the line that names the exception."""
-        level = self._levels[min(depth, _MAX_NESTING)]
+        level = self._levels[depth]
         if level.tracing:
             # rich's log handler leaves a column free in front of everything.
             found = _RAISED.match(content.strip() if level.boxed else content)
@@ -254,7 +255,6 @@ class Tracebacks:
         return True
 
     def _level(self, depth: int) -> _Level:
-        depth = min(depth, _MAX_NESTING)
         # Lines of source code inside a box stand deeper than its exceptions do, and close nothing.
         self._close(depth + 1)
         while len(self._levels) <= depth:
@@ -268,13 +268,14 @@ class Tracebacks:
             self._levels.pop()
 
     def _member(self, depth: int) -> None:
+        depth = min(depth, _MAX_NESTING)
         level = self._level(depth)
-        self._settle(min(depth, _MAX_NESTING))
+        self._settle(depth)
         # A member that was never raised has no traceback: its name comes at once.
         level.linked, level.tracing, level.foreign = False, True, 0
 
     def _raised(self, depth: int, raised: Raised) -> None:
-        level = self._levels[min(depth, _MAX_NESTING)]
+        level = self._levels[depth]
         raised.steps |= level.steps
         level.steps = set()
         if self._ignoring:
@@ -284,7 +285,7 @@ class Tracebacks:
         if self._count <= MAX_NODES:
             if level.linked:
                 raised.behind, raised.explicit, level.last = level.last, level.explicit, None
-            self._settle(min(depth, _MAX_NESTING))
+            self._settle(depth)
             level.last = raised
         level.linked = level.tracing = False
 

@@ -38,6 +38,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.types import ErrorData
 from mcp_proxy_for_aws.client import aws_iam_streamablehttp_client
+from test_checks import SSO
 
 import mcpdoctor
 from mcpdoctor.catalogue import Catalogue, Says
@@ -56,16 +57,6 @@ INITIALIZE = {
     "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
 }
 ACCEPT = {"accept": "application/json, text/event-stream"}
-SSO = """
-[profile sso]
-sso_session = corp
-sso_account_id = 123456789012
-sso_role_name = dev
-region = us-east-1
-[sso-session corp]
-sso_region = us-east-1
-sso_start_url = https://corp.awsapps.example/start
-"""
 
 
 def checks_of(found: Explanation) -> list[str]:
