@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from mcpdoctor.failures import Chain
+from mcpdoctor.samples import Kind, Sample, Shape, Stated, Stop
 
 SCHEMA_VERSION = 1
 
@@ -235,6 +237,60 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """How much one endpoint allows one caller, as it was observed.
+
+    Attributes:
+        target: what the user wanted to reach.
+        configuration: how it was reached.
+        limiter: the kind of limit; `unknown` where no kind has 95 % of the posterior.
+        confidence: posterior weight of `limiter`, or of the likeliest kind where it is unknown.
+        posterior: weight of every kind; sums to 1.
+        highest_clean: the most at a time that were all accepted: sessions held under a limit on sessions, else requests
+            in flight, each over a session of its own; sessions held where there never were two requests in flight.
+        lowest_refused: the fewest at a time, more than that, of which one was refused; None where none was, and for a
+            rate, which does not refuse for their number.
+        interval: 95 % posterior interval of the limit: sessions, requests in flight, or requests per second; None where
+            no limit was found.
+        rate_per_s: requests per second in the long run (posterior median); None unless a rate.
+        burst: requests at once after a long pause; None unless a rate.
+        burst_interval: 95 % posterior interval of `burst`.
+        shapes: weight of each shape of a rate limit, given that it is one; empty unless a rate.
+        indistinct: kinds, or shapes of a rate, that the evidence cannot tell apart; empty where one is clear.
+        stated: what the server states of its limits, as it stated it last.
+        per: whom the limit counts: only more than one address or identity can tell.
+        recommended_workers: how many workers are safe.
+        requests: HTTP requests sent.
+        refused: answers that said it was too much.
+        elapsed_s: seconds from the first request to the last answer.
+        stopped: why the search ended.
+        samples: every request, in the order in which the answers came.
+    """
+
+    target: str = ""
+    configuration: Configuration = field(default_factory=lambda: Configuration(endpoint=""))
+    limiter: Kind
+    confidence: float
+    posterior: Mapping[Kind, float]
+    highest_clean: int
+    lowest_refused: int | None
+    interval: tuple[float, float] | None
+    rate_per_s: float | None
+    burst: int | None
+    burst_interval: tuple[int, int] | None = None
+    shapes: Mapping[Shape, float] = field(default_factory=dict)
+    indistinct: tuple[str, ...] = ()
+    stated: tuple[Stated, ...] = ()
+    per: Literal["identity", "address", "unknown"] = "unknown"
+    recommended_workers: int
+    requests: int
+    refused: int
+    elapsed_s: float
+    stopped: Stop
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything one run learned.
 
@@ -255,7 +311,7 @@ class Report:
     environment: Environment = field(default_factory=Environment)
     results: tuple[Result, ...] = ()
     best: tuple[Best, ...] = ()
-    ceilings: tuple[Mapping[str, object], ...] = ()
+    ceilings: tuple[Ceiling, ...] = ()
     lint: tuple[Mapping[str, object], ...] = ()
     findings: tuple[Finding, ...] = ()
 

@@ -17,6 +17,7 @@ PACKAGE = Path(mcpdoctor.__file__).parent
 LAYERS = {
     "failures": 0,
     "redaction": 0,
+    "samples": 0,
     "model": 1,
     "tracebacks": 1,
     "javascript": 2,
@@ -157,6 +158,17 @@ def test_failures_takes_only_names_of_errors_from_the_modules_that_act() -> None
     }
     assert used == {"os.strerror", "socket.gaierror", "ssl.SSLError"}
     assert {one.split(".")[0] for one in imported(PACKAGE / "failures.py")} & ACTS == {"os", "socket", "ssl"}
+
+
+SENDING = {"meter", "sessions", "measurement", "distributed"}
+"""What of `ceiling` carries the search out; the rest of it is pure."""
+PURE_CEILING = sorted(one for one in (PACKAGE / "ceiling").glob("*.py") if one.stem not in SENDING)
+
+
+@pytest.mark.parametrize("module", PURE_CEILING, ids=lambda module: module.stem)
+def test_the_search_for_a_ceiling_can_do_no_input_or_output(module: Path) -> None:
+    assert {one.split(".")[0] for one in imported(module)} & ACTS == set()
+    assert not {one for one in imported(module) for name in SENDING if f"ceiling.{name}" in one}
 
 
 @pytest.mark.parametrize("name", ["model", "catalogue", "credentials", "matrix", "diagnosis", "explanation", "hooks"])

@@ -1,0 +1,121 @@
+"""What a search found out, in the words and fields of the report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from mcpdoctor.ceiling import demand
+from mcpdoctor.ceiling.inference import SURE, Belief, infer
+from mcpdoctor.ceiling.timeline import Arrival, arrivals, blur_s
+from mcpdoctor.ceiling.workers import workers_for_places, workers_for_rate
+from mcpdoctor.model import Ceiling
+from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Stop, refused
+
+DOUBT = 0.05
+"""What has this share of the posterior cannot be ruled out."""
+
+
+def conclude(
+    log: Sequence[Sample],
+    stopped: Stop,
+    *,
+    think_s: float = 0.0,
+    call_s: float | None = None,
+    requests_per_cycle: float = 1.0,
+) -> Ceiling:
+    """Say what a log shows.
+
+    Args:
+        log: every sample of the search.
+        stopped: why it ended.
+        think_s: seconds that a worker thinks between its calls.
+        call_s: mean seconds of the calls that a worker makes; None takes those of the search.
+        requests_per_cycle: HTTP requests that a worker sends from one call to the next.
+
+    Returns:
+        The ceiling; for an empty log, that none was seen.
+
+    Raises:
+        ValueError: `think_s` is negative or `requests_per_cycle` is not positive.
+    """
+    if think_s < 0 or requests_per_cycle <= 0:
+        raise ValueError("A worker thinks for 0 seconds or more, and sends more than 0 requests in a cycle.")
+    belief, order = infer(log), arrivals(log)
+    likeliest = max(belief.posterior, key=lambda kind: belief.posterior[kind])
+    limiter = likeliest if belief.sure(likeliest, SURE) else Kind.UNKNOWN
+    clean, full = _span(order, limiter, blur_s(log), streams=belief.streams() > 1 / 2)
+    cycle_s = think_s + (_call_s(log) if call_s is None else call_s)
+    kinds = [
+        kind for kind, weight in belief.posterior.items() if weight >= (DOUBT if limiter is Kind.UNKNOWN else SURE)
+    ]
+    is_rate = limiter is Kind.RATE
+    return Ceiling(
+        limiter=limiter,
+        confidence=belief.posterior[likeliest],
+        posterior=belief.posterior,
+        highest_clean=clean,
+        lowest_refused=full,
+        interval=_interval(belief, limiter),
+        rate_per_s=belief.rate() if is_rate else None,
+        burst=belief.capacity(Kind.RATE) if is_rate else None,
+        burst_interval=belief.capacity_interval(Kind.RATE) if is_rate else None,
+        shapes=belief.shapes() if is_rate else {},
+        indistinct=_indistinct(belief, limiter),
+        stated=next((sample.stated for sample in reversed(log) if sample.stated), ()),
+        recommended_workers=min(_workers(belief, kind, clean, cycle_s, requests_per_cycle) for kind in kinds),
+        requests=len(log),
+        refused=refused(log),
+        elapsed_s=max((one.received_s for one in log), default=0.0) - min((one.sent_s for one in log), default=0.0),
+        stopped=stopped,
+        samples=tuple(log),
+    )
+
+
+def _interval(belief: Belief, limiter: Kind) -> tuple[float, float] | None:
+    if limiter is Kind.RATE:
+        return belief.rate_interval()
+    return belief.capacity_interval(limiter)
+
+
+def _indistinct(belief: Belief, limiter: Kind) -> tuple[str, ...]:
+    """What is at least as likely as the doubt that is allowed, where it is more than one."""
+    weights: Iterable[tuple[str, float]] = ()
+    if limiter is Kind.UNKNOWN:
+        weights = belief.posterior.items()
+    elif limiter is Kind.RATE:
+        weights = belief.shapes().items()
+    names = tuple(str(name) for name, weight in sorted(weights, key=lambda one: -one[1]) if weight >= DOUBT)
+    return names if len(names) > 1 else ()
+
+
+def _span(order: Sequence[Arrival], limiter: Kind, blur: float, *, streams: bool) -> tuple[int, int | None]:
+    """The most at a time that were accepted, and the fewest, more than that, of which one was refused."""
+    measured = {Kind.SESSIONS: demand.held(order), Kind.IN_FLIGHT: demand.overlap(order, blur_s=blur, streams=streams)}
+    if limiter in measured:
+        demands = measured[limiter]
+        clean = _most_accepted(order, demands)
+        over = [low for one, (low, _) in zip(order, demands, strict=True) if one.refused is not None and low > clean]
+        return clean, int(min(over)) if over else None
+    together = _most_accepted(order, measured[Kind.IN_FLIGHT])
+    return together if together > 1 else _most_accepted(order, measured[Kind.SESSIONS]), None
+
+
+def _most_accepted(order: Sequence[Arrival], demands: Sequence[demand.Demand]) -> int:
+    fine = (low for one, (low, _) in zip(order, demands, strict=True) if one.counted and one.evidence)
+    return int(max(fine, default=0.0))
+
+
+def _call_s(log: Sequence[Sample]) -> float:
+    """Mean seconds of an accepted call; of any request where there was none."""
+    done = [one for one in log if one.outcome is Outcome.ACCEPTED]
+    calls = [one for one in done if one.operation is Operation.CALL] or done
+    return max(1e-3, statistics.fmean(one.elapsed_s for one in calls)) if calls else 1.0
+
+
+def _workers(belief: Belief, kind: Kind, clean: int, cycle_s: float, requests_per_cycle: float) -> int:
+    """Workers that are safe if the limit is of this kind."""
+    rate = belief.rate()
+    if kind is Kind.RATE and rate is not None:
+        return workers_for_rate(rate, cycle_s, requests_per_cycle)
+    return workers_for_places(belief.capacity(kind) or clean)

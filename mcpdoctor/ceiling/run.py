@@ -1,0 +1,196 @@
+"""One search under way: what every stage shares. Asks for actions, keeps to the budget, is polite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+from mcpdoctor.ceiling.actions import Action, Burst, Call, Close, Loop, Open, Wait
+from mcpdoctor.ceiling.budget import ALARM, Budget, Costs, counted_refusals, fits, owed_pause_s, trouble
+from mcpdoctor.ceiling.inference import Belief, infer
+from mcpdoctor.samples import Operation, Sample, Stop, clean
+
+Asking = Generator[Action, Sequence[Sample], None]
+"""Part of a search: yields actions and is sent the samples of each."""
+
+HEALING_S = 1.0
+"""Pause after a refusal, where the server asks for none: before several requests at a time, and after a 5xx."""
+
+
+class Ended(Exception):
+    """The search has to end now.
+
+    Attributes:
+        why: the reason, for the report.
+    """
+
+    def __init__(self, why: Stop) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class Interrupted(Exception):
+    """Thrown into a search by whoever carries it out: stop, but ask for what is open to be closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to search.
+
+    Attributes:
+        most: the most sessions or requests at a time to try (`--max`).
+        quick: sprint and ladder only.
+        sure: share of the posterior from which a kind is taken for certain.
+        gap_s: seconds between two sessions of the ladder.
+        unreleased_s: how long to wait, releasing nothing, to see whether time alone heals a refusal.
+    """
+
+    most: int = 16
+    quick: bool = False
+    budget: Budget = field(default_factory=Budget)
+    costs: Costs = field(default_factory=Costs)
+    sure: float = 0.95
+    gap_s: float = 0.1
+    unreleased_s: float = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """State of one search.
+
+    Attributes:
+        clock: seconds; the clock of the samples.
+        log: every sample so far, in the order in which they came back.
+        held: the sessions that are open, the oldest first.
+        opened: how many sessions were asked for; numbers them.
+        refusing: whether the last thing sent was not accepted in all its parts.
+        trouble: how much speaks for a server in trouble; see `budget.trouble`.
+    """
+
+    settings: Settings
+    clock: Callable[[], float]
+    log: list[Sample]
+    started_s: float
+    held: list[int] = field(default_factory=list)
+    opened: int = 0
+    trouble: float = 0.0
+    refusing: bool = False
+    _believed: tuple[int, Belief] | None = None
+
+    @property
+    def deadline_s(self) -> float:
+        """When the time is up, on the clock of the run."""
+        return self.started_s + self.settings.budget.seconds
+
+    @property
+    def refusals_left(self) -> int:
+        """How many more answers may be refusals."""
+        return self.settings.budget.refusals - counted_refusals(self.log)
+
+    @property
+    def requests_left(self) -> int:
+        """How many more requests may be sent, with what it takes to close the open sessions set aside."""
+        return self.settings.budget.requests - len(self.log) - len(self.held) * self.settings.costs.close
+
+    @property
+    def sessions(self) -> tuple[int | None, ...]:
+        """Over what calls are spread: the open sessions, or none."""
+        return tuple(self.held) or (None,)
+
+    def forgive(self) -> None:
+        """Take refusals so far for a limit's, whatever their status: the server proved well once there was room."""
+        self.trouble = 0.0
+
+    def belief(self) -> Belief:
+        """What the log so far says."""
+        if self._believed is None or self._believed[0] != len(self.log):
+            self._believed = (len(self.log), infer(self.log))
+        return self._believed[1]
+
+    def rest(self, seconds: float) -> Asking:
+        """Send nothing for a while."""
+        yield from self._until(self.clock() + seconds)
+
+    def open(self) -> Generator[Action, Sequence[Sample], bool]:
+        """Open one more session. Returns whether it is held now."""
+        costs = self.settings.costs
+        self.opened += 1
+        number = self.opened
+        samples = yield from self._send(Open(session=number), costs.open + costs.close, costs.open)
+        held = any(one.operation is Operation.OPEN for one in samples) and clean(samples)
+        if held:
+            self.held.append(number)
+        return held
+
+    def close(self) -> Generator[Action, Sequence[Sample], None]:
+        """Close the session that was opened last."""
+        yield from self.close_all(self.held[-1:])
+
+    def close_all(self, sessions: Sequence[int]) -> Generator[Action, Sequence[Sample], None]:
+        """Close sessions. What that takes was set aside, and giving back is never impolite: nothing forbids it."""
+        gone = tuple(sessions)
+        self.log += yield Close(sessions=gone)
+        self.held = [one for one in self.held if one not in gone]
+
+    def call(self) -> Generator[Action, Sequence[Sample], bool]:
+        """Send one cheap request. Returns whether it was accepted."""
+        cost = self.settings.costs.call
+        samples = yield from self._send(Call(session=self.sessions[-1]), cost, cost)
+        return clean(samples)
+
+    def burst(
+        self, groups: Sequence[int], *, gap_s: float = 0.0, light: bool = False
+    ) -> Generator[Action, Sequence[Sample], Sequence[Sample]]:
+        """Send requests to be in flight together. Returns their samples."""
+        yield from self._recover()
+        action = Burst(groups=tuple(groups), gap_s=gap_s, sessions=self.sessions, light=light)
+        count = sum(groups) * self.settings.costs.call
+        return (yield from self._send(action, count, count))
+
+    def loop(
+        self, workers: int, requests: int, *, light: bool = False
+    ) -> Generator[Action, Sequence[Sample], Sequence[Sample]]:
+        """Let workers call in turn until something is refused. Returns the samples."""
+        yield from self._recover()
+        action = Loop(workers=workers, requests=requests, sessions=self.sessions, light=light)
+        cost = self.settings.costs.call
+        return (yield from self._send(action, requests * cost, workers * cost))
+
+    def _recover(self) -> Asking:
+        """After a refusal nothing goes out several at a time before a single request has passed.
+
+        What is held may itself be what leaves no room for a call, where standing streams count: let go of half.
+        """
+        pause = HEALING_S
+        while self.refusing:
+            yield from self.rest(pause)
+            if not (yield from self.call()) and len(self.held) > 1 and pause > HEALING_S:
+                yield from self.close_all(self.held[len(self.held) // 2 :])
+            pause *= 2
+
+    def _send(
+        self, action: Action, requests: int, refusals: int
+    ) -> Generator[Action, Sequence[Sample], Sequence[Sample]]:
+        """Ask for an action that sends something, if it is affordable and nothing forbids it."""
+        set_aside = len(self.held) * self.settings.costs.close
+        if not fits(self.log, self.settings.budget, requests=requests + set_aside, refusals=refusals):
+            raise Ended(Stop.BUDGET)
+        yield from self._until(owed_pause_s(self.log))
+        if self.clock() >= self.deadline_s:
+            raise Ended(Stop.DEADLINE)
+        samples = yield action
+        self.log += samples
+        self.refusing = not clean(samples)
+        self.trouble = trouble(self.trouble, samples)
+        if self.trouble >= ALARM:
+            raise Ended(Stop.FAILURE)
+        if any(one.troubled and one.retry_after_s is None for one in samples):
+            yield from self.rest(HEALING_S)
+        return samples
+
+    def _until(self, moment_s: float) -> Asking:
+        if moment_s <= self.clock():
+            return
+        if moment_s >= self.deadline_s:
+            raise Ended(Stop.DEADLINE)
+        yield Wait(until_s=moment_s)
