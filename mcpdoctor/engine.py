@@ -6,8 +6,8 @@ import importlib.metadata
 import platform
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,11 +17,11 @@ import anyio
 import anyio.abc
 import httpx
 
-from mcpdoctor import __version__, credentials, probes
+from mcpdoctor import __version__, probes
 from mcpdoctor.catalogue import Catalogue, Quota
-from mcpdoctor.credentials import Resolved
 from mcpdoctor.diagnosis import Said, conclude, deciding, read, scope_facts, throttled, unexplained
-from mcpdoctor.failures import Chain, unwrap
+from mcpdoctor.failures import Chain
+from mcpdoctor.identities import Identities
 from mcpdoctor.matrix import Call, Cell, Plan
 from mcpdoctor.model import (
     Environment,
@@ -35,13 +35,13 @@ from mcpdoctor.model import (
     Verdict,
     trace_of,
 )
+from mcpdoctor.outcomes import Once, Outcome, evidence
 from mcpdoctor.redaction import clean
 from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, Transcript, port_of
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
 _RELEASE_S = 2.0
 _THROTTLED = "the host throttles this caller; nothing more was sent"
-_OUR_MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, NotImplementedError)
 
 
 class Observer(Protocol):
@@ -75,43 +75,12 @@ class Settings:
     fail_on: Severity | None = Severity.ERROR
 
 
-@dataclass(slots=True)
-class _Outcome:
-    """How a piece of work ended: it passed, or what it raised says otherwise."""
-
-    verdict: Verdict = Verdict.PASSED
-    failures: tuple[Chain, ...] = ()
-    reason: str | None = None
-
-    def take(self, error: BaseException, secrets: Collection[str]) -> None:
-        """Turn what was raised into a verdict and chains."""
-        chains = unwrap(error, secrets=secrets)  # an exception may quote what the server sent back
-        self.failures = tuple(chain for chain in chains if not chain[-1].type.endswith("probes.Refused"))
-        mistake = _our_mistake(error)
-        self.verdict = Verdict.FAILED if mistake is None else Verdict.BROKEN
-        self.reason = None if mistake is None else f"a fault of mcpdoctor itself: {mistake}"
-
-    def trace(self, stage: Stage, **rest: Any) -> Trace:
-        """A trace with this outcome."""
-        return Trace(stage=stage, verdict=self.verdict, reason=self.reason, failures=self.failures, **rest)
-
-
-@contextmanager
-def _evidence(secrets: Collection[str] = ()) -> Iterator[_Outcome]:
-    """The one place where exceptions become evidence; what cancels the run passes through."""
-    outcome = _Outcome()
-    try:
-        yield outcome
-    except Exception as error:  # noqa: BLE001  # whatever it is, the report must tell it
-        outcome.take(error, secrets)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
     """One POST of our own, with what became of it."""
 
     transcript: Transcript
-    outcome: _Outcome
+    outcome: Outcome
     facts: Mapping[str, Fact] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
@@ -122,16 +91,6 @@ class _Attempt:
             facts={**facts, **self.facts},
             exchanges=tuple(self.transcript.exchanges),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Identity:
-    """A credential reference that was resolved once for the run, or why it could not be."""
-
-    resolved: Resolved | None
-    outcome: _Outcome
-    facts: Mapping[str, Fact]
-    elapsed_s: float
 
 
 @dataclass(slots=True, eq=False)
@@ -167,32 +126,6 @@ class _Lane:
         self._pacers[signed].answered()
 
 
-class _Once:
-    """Work that many cells need and one of them does."""
-
-    def __init__(self) -> None:
-        self._begun: dict[Hashable, anyio.Event] = {}
-        self._results: dict[Hashable, Any] = {}
-        self._errors: dict[Hashable, Exception] = {}
-
-    async def __call__(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> Any:
-        """The result of `work` for `key`; the first caller does it, the others wait and get what it got."""
-        if key in self._begun:
-            await self._begun[key].wait()
-            if key in self._errors:
-                raise self._errors[key]
-            return self._results[key]
-        self._begun[key] = anyio.Event()
-        try:
-            self._results[key] = await work()
-        except Exception as error:
-            self._errors[key] = error
-            raise
-        finally:
-            self._begun[key].set()
-        return self._results[key]
-
-
 async def run(
     plan: Plan, catalogue: Catalogue, network: Network, settings: Settings, observer: Observer | None = None
 ) -> Report:
@@ -212,7 +145,13 @@ class _Run:
         self.observer = observer
         self.traces: list[list[Trace]] = [[] for _ in plan.cells]
         self.elapsed = [0.0 for _ in plan.cells]
-        self.once = _Once()
+        self.once = Once()
+        self.identities = Identities(
+            (cell.configuration for cell in plan.cells),
+            environ=settings.environ,
+            standby=settings.standby,
+            timeout_s=settings.timeout_s,
+        )
         self.lanes: dict[tuple[str, str, int], _Lane] = {}
         self.talks: dict[tuple[str | None, ...], _Talk] = {}
         self.jobs = anyio.CapacityLimiter(settings.jobs)
@@ -270,7 +209,7 @@ class _Run:
             started = time.perf_counter()
             traces = self.traces[index]
             try:
-                with _evidence() as outcome:
+                with evidence() as outcome:
                     await self._walk(cell, traces)
                 if outcome.verdict is not Verdict.PASSED:
                     # Nothing should come out of there; what does costs this cell its next stage, not the run.
@@ -307,7 +246,7 @@ class _Run:
         lane = self._lane(cell)
         if configuration.signed:
             # Logging in takes time of its own; it begins while the network is being waited for.
-            self.background.start_soon(self._identity, configuration.credential)
+            self.background.start_soon(self.identities.resolved, configuration.credential)
         if cell.endpoint is not None and cell.endpoint.strict:
             await self._walk_strict(cell, traces, lane)
             return
@@ -335,8 +274,8 @@ class _Run:
         """No request of our own: the first exchange of the real client is the evidence of tcp, tls, http and auth."""
         signer, refusal, facts = None, None, {}
         if cell.configuration.signed:
-            signer, refusal = await self._signer(cell)
-            facts = await self._signing_facts(cell, signer)
+            signer, refusal = await self.identities.signer(cell.configuration)
+            facts = await self.identities.facts(cell.configuration, signer)
         if refusal is not None:
             self._add(cell, traces, refusal)
             return
@@ -374,7 +313,7 @@ class _Run:
             return Trace(
                 stage=stage, verdict=Verdict.FAILED, failures=failures, exchanges=(exchange,) if exchange else ()
             )
-        with _evidence() as outcome:
+        with evidence() as outcome:
             check(exchange, said)
         return outcome.trace(
             stage,
@@ -399,7 +338,7 @@ class _Run:
             return Trace(stage=Stage.DNS, verdict=Verdict.SKIPPED, reason="the HTTP proxy looks the name up")
         started = time.perf_counter()
         facts: dict[str, Fact] = {}
-        with _evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
+        with evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
             facts |= await probes.look_up(self.network, host, port)
         return outcome.trace(Stage.DNS, elapsed_s=_since(started), facts=facts)
 
@@ -423,13 +362,13 @@ class _Run:
             # The exchange keeps the beginning of the body; what it was, the stage before has read from all of it.
             said = replace(read(unsigned), kind=str(http.facts.get("answer"))) if unsigned else None
             return None, self._judged(Stage.AUTH, unsigned, said, probes.check_auth)
-        signer, refusal = await self._signer(cell)
+        signer, refusal = await self.identities.signer(cell.configuration)
         if signer is None:
             assert refusal is not None  # noqa: S101  # one of the two is given
             return None, refusal
         key = ("auth", configuration.endpoint, signer.region, signer.service, configuration.credential)
         attempt = await self.once(key, lambda: self._post(configuration.endpoint, lane, signer, probes.check_auth))
-        facts = await self._signing_facts(cell, signer)
+        facts = await self.identities.facts(cell.configuration, signer)
         return signer, attempt.trace(Stage.AUTH, {**facts, "unsigned_status": unsigned.status if unsigned else None})
 
     async def _signed_first(self, cell: Cell, lane: _Lane, http: Trace) -> Trace:
@@ -468,61 +407,6 @@ class _Run:
         asked = attempt.trace(Stage.AUTH, {})
         return replace(auth, facts={**auth.facts, **scope_facts(asked, cell.configuration, self.catalogue)})
 
-    async def _signing_facts(self, cell: Cell, signer: probes.Signer | None) -> dict[str, Fact]:
-        """Where the keys of a cell come from, and what they sign for."""
-        identity: _Identity = await self._identity(cell.configuration.credential)
-        facts = dict(identity.facts)
-        if signer is not None:
-            facts |= {**signer.resolved.facts, "signing_region": signer.region}
-        return facts
-
-    async def _signer(self, cell: Cell) -> tuple[probes.Signer | None, Trace | None]:
-        """What signs for a cell, or the trace that says why nothing can."""
-        configuration = cell.configuration
-        identity: _Identity = await self._identity(configuration.credential)
-        if identity.resolved is None:
-            return None, identity.outcome.trace(Stage.AUTH, facts=identity.facts, elapsed_s=identity.elapsed_s)
-        region = configuration.region or identity.resolved.region
-        if region is None:
-            from botocore.exceptions import NoRegionError
-
-            return None, Trace(
-                stage=Stage.AUTH, verdict=Verdict.FAILED, failures=unwrap(NoRegionError()), facts=identity.facts
-            )
-        service = configuration.service or ""
-        return probes.Signer(resolved=identity.resolved, region=region, service=service), None
-
-    async def _identity(self, reference: str) -> _Identity:
-        found: _Identity = await self.once(("identity", reference), lambda: self._resolve(reference))
-        return found
-
-    async def _resolve(self, reference: str) -> _Identity:
-        started = time.perf_counter()
-        environ = self.settings.environ
-        facts: dict[str, Fact] = {}
-        resolved: Resolved | None = None
-
-        with_region = any(
-            cell.configuration.region is None and cell.configuration.credential == reference for cell in self.plan.cells
-        )
-
-        def work() -> Resolved:
-            facts.update(credentials.surroundings(reference, environ))
-            try:
-                return credentials.resolve(
-                    reference, environ=environ, standby=self.settings.standby, with_region=with_region
-                )
-            except Exception:
-                facts["profiles"] = credentials.known_profiles()
-                raise
-
-        with _evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
-            resolved = await probes.in_thread(work)
-        facts["credential_resolved"] = resolved is not None
-        timed_out = any(link.type == "TimeoutError" for chain in outcome.failures for link in chain)
-        facts["in_time"] = f" within {self.settings.timeout_s:g} s" if timed_out else ""
-        return _Identity(resolved=resolved, outcome=outcome, facts=facts, elapsed_s=_since(started))
-
     async def _post(
         self,
         url: str,
@@ -539,10 +423,10 @@ class _Run:
         facts: dict[str, Fact] = {}
         async with lane.turn:
             if (signer is not None) in lane.throttled:
-                return _Attempt(transcript=transcript, outcome=_Outcome(Verdict.SKIPPED, reason=_THROTTLED))
+                return _Attempt(transcript=transcript, outcome=Outcome(Verdict.SKIPPED, reason=_THROTTLED))
             lane.transport.use(transcript, secrets)
             started = time.perf_counter()
-            with _evidence(secrets) as outcome:
+            with evidence(secrets) as outcome:
                 with anyio.fail_after(self.settings.timeout_s) as transcript.scope:
                     await probes.post(lane.client, url, signer)
                 check(transcript.exchanges[-1], probes.heard(transcript))
@@ -622,7 +506,7 @@ class _Conversation:
     async def hold(self) -> None:
         """Open, list, call, close."""
         url = self.cell.configuration.endpoint
-        with _evidence(self.secrets) as outcome, anyio.CancelScope() as closing:
+        with evidence(self.secrets) as outcome, anyio.CancelScope() as closing:
             async with probes.session(url, self.signer, self.transport, timeout_s=self.timeout_s) as one:
                 async with self._stage(Stage.OPEN):
                     await probes.open_session(one, self.facts)
@@ -662,9 +546,9 @@ class _Conversation:
             yield
         self.transcript.scope = None
         self.under_way = None
-        self._keep(stage, _Outcome())
+        self._keep(stage, Outcome())
 
-    def _keep(self, stage: Stage, outcome: _Outcome) -> None:
+    def _keep(self, stage: Stage, outcome: Outcome) -> None:
         exchanges = tuple(self.transcript.exchanges[self.seen :])
         self.seen = len(self.transcript.exchanges)
         self.facts["session"] = any("mcp-session-id" in one.headers for one in self.transcript.exchanges)
@@ -680,19 +564,6 @@ class _Conversation:
             return tuple(clean(one, secrets=self.secrets) for one in value) if isinstance(value, tuple) else value
 
         return {name: masked(value) for name, value in self.facts.items()}
-
-
-def _our_mistake(error: BaseException) -> str | None:
-    """Where our own code made a programming mistake; None where it only passed on what others raised."""
-    if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(_our_mistake, error.exceptions)), None)
-    if not isinstance(error, _OUR_MISTAKES) or error.__traceback__ is None:
-        return None
-    last = error.__traceback__
-    while last.tb_next is not None:
-        last = last.tb_next
-    module = str(last.tb_frame.f_globals.get("__name__", ""))
-    return f"{type(error).__name__} in {module}:{last.tb_lineno}" if module.startswith("mcpdoctor.") else None
 
 
 def _complete(traces: list[Trace], interrupted: str | None) -> tuple[Trace, ...]:

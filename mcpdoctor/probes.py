@@ -473,6 +473,21 @@ async def call_tool(one: ClientSession, call: Call, facts: dict[str, Fact]) -> N
     facts["tool_answer_size"] = len(text)
 
 
+async def one_call(one: ClientSession, call: Call | None) -> None:
+    """Send one request over a session: call a tool, or list the tools where none is given. Raises what the SDK raises.
+
+    `ClientSession.call_tool` lists the tools by itself before it is content with a first answer, to check the answer
+    against their schemas; that would be a request that nobody asked for.
+    """
+    if call is None:
+        await one.list_tools()
+        return
+    from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest
+
+    params = CallToolRequestParams(name=call.tool, arguments=dict(call.arguments))
+    await one.send_request(ClientRequest(CallToolRequest(params=params)), CallToolResult)
+
+
 async def probe_credential(
     one: ClientSession, endpoint: Endpoint, transcript: Transcript, facts: dict[str, Fact]
 ) -> None:

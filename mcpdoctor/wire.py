@@ -269,12 +269,18 @@ class Transcript:
         return ended - started if started is not None and ended is not None else 0.0
 
 
-def _tracer(transcript: Transcript) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
-    """A trace extension for one request; it tells the transcript, and closes what httpcore leaves open."""
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+"""A trace extension of httpcore: told of every step of a request."""
+
+
+def _tracer(transcript: Transcript, also: Trace | None) -> Trace:
+    """A trace extension for one request; it tells the transcript and `also`, and closes what httpcore leaves open."""
     connected: list[Any] = []
 
     async def trace(name: str, info: Mapping[str, Any]) -> None:
         transcript.note(name, info)
+        if also is not None:
+            await also(name, info)
         if name == "connection.connect_tcp.complete":
             connected.append(info["return_value"])
         elif name == "connection.start_tls.failed":
@@ -311,6 +317,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         secrets: literal strings that must not appear in the record.
         single: keep to one connection, so that a host sees one TLS handshake.
         proxy: HTTP proxy to go through.
+        local_address: the address of this machine to connect from; None leaves it to the system.
     """
 
     def __init__(
@@ -323,10 +330,13 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         secrets: Collection[str] = (),
         single: bool = False,
         proxy: str | None = None,
+        local_address: str | None = None,
     ) -> None:
         most = 1 if single else None
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
-        self._inner = httpx.AsyncHTTPTransport(verify=network.context, limits=limits, proxy=proxy, trust_env=False)
+        self._inner = httpx.AsyncHTTPTransport(
+            verify=network.context, limits=limits, proxy=proxy, local_address=local_address, trust_env=False
+        )
         self._network = network
         self.transcript = transcript
         self._pace = pace
@@ -387,7 +397,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
                 scope.deadline = anyio.current_time() + transcript.left_s
 
     async def _send(self, request: httpx.Request, transcript: Transcript) -> httpx.Response:
-        request.extensions = {**request.extensions, "trace": _tracer(transcript)}
+        request.extensions = {**request.extensions, "trace": _tracer(transcript, request.extensions.get("trace"))}
         if self._proxied:
             return await self._inner.handle_async_request(request)
         host, port = request.url.host, request.url.port or port_of(str(request.url))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
+import hypothesis
 import pytest
 
 from mcpdoctor import engine, matrix
@@ -22,6 +23,13 @@ _SCRUBBED = re.compile(
     r"|SSL_CERT_(FILE|DIR)|SSLKEYLOGFILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|XDG_.*|APPDATA|LOCALAPPDATA",
     re.IGNORECASE,
 )
+
+
+# How long one example takes depends on what else the machine does: nothing that a test of a property may fail for.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,8 @@ LAYERS = {
     "wire": 3,
     "probes": 4,
     "evidence": 4,
+    "outcomes": 4,
+    "identities": 4,
     "ceiling": 4,
     "engine": 5,
     "explanation": 5,

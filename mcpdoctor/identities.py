@@ -1,0 +1,100 @@
+"""Who signs: credential references resolved once in a run, and the signers made of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import anyio
+
+from mcpdoctor import credentials, probes
+from mcpdoctor.credentials import Resolved
+from mcpdoctor.failures import unwrap
+from mcpdoctor.model import Configuration, Fact, Stage, Trace, Verdict
+from mcpdoctor.outcomes import Once, Outcome, evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A credential reference that was resolved, or why it could not be."""
+
+    resolved: Resolved | None
+    outcome: Outcome
+    facts: Mapping[str, Fact]
+    elapsed_s: float
+
+
+class Identities:
+    """Resolves each credential reference once, and makes signers.
+
+    Args:
+        configurations: all that will be asked for: some need to know the region of their profile.
+        environ: environment variables of the user.
+        standby: environment variables with the keys of the lab; None against real servers.
+        timeout_s: seconds that one resolution may take.
+    """
+
+    def __init__(
+        self,
+        configurations: Iterable[Configuration],
+        *,
+        environ: Mapping[str, str],
+        standby: Mapping[str, str] | None,
+        timeout_s: float,
+    ) -> None:
+        self._environ, self._standby, self._timeout_s = environ, standby, timeout_s
+        self._with_region = {one.credential for one in configurations if one.region is None}
+        self._once = Once()
+
+    async def facts(self, configuration: Configuration, signer: probes.Signer | None) -> dict[str, Fact]:
+        """Where the keys of a configuration come from, and what they sign for."""
+        facts = dict((await self.resolved(configuration.credential)).facts)
+        if signer is not None:
+            facts |= {**signer.resolved.facts, "signing_region": signer.region}
+        return facts
+
+    async def signer(self, configuration: Configuration) -> tuple[probes.Signer | None, Trace | None]:
+        """What signs for a configuration, or the trace that says why nothing can."""
+        identity = await self.resolved(configuration.credential)
+        if identity.resolved is None:
+            return None, identity.outcome.trace(Stage.AUTH, facts=identity.facts, elapsed_s=identity.elapsed_s)
+        region = configuration.region or identity.resolved.region
+        if region is None:
+            from botocore.exceptions import NoRegionError
+
+            return None, Trace(
+                stage=Stage.AUTH, verdict=Verdict.FAILED, failures=unwrap(NoRegionError()), facts=identity.facts
+            )
+        service = configuration.service or ""
+        return probes.Signer(resolved=identity.resolved, region=region, service=service), None
+
+    async def resolved(self, reference: str) -> Identity:
+        """A reference resolved; the first who asks does the work."""
+        found: Identity = await self._once(reference, lambda: self._resolve(reference))
+        return found
+
+    async def _resolve(self, reference: str) -> Identity:
+        started = time.perf_counter()
+        facts: dict[str, Fact] = {}
+        resolved: Resolved | None = None
+
+        def work() -> Resolved:
+            facts.update(credentials.surroundings(reference, self._environ))
+            try:
+                return credentials.resolve(
+                    reference,
+                    environ=self._environ,
+                    standby=self._standby,
+                    with_region=reference in self._with_region,
+                )
+            except Exception:
+                facts["profiles"] = credentials.known_profiles()
+                raise
+
+        with evidence() as outcome, anyio.fail_after(self._timeout_s):
+            resolved = await probes.in_thread(work)
+        facts["credential_resolved"] = resolved is not None
+        timed_out = any(link.type == "TimeoutError" for chain in outcome.failures for link in chain)
+        facts["in_time"] = f" within {self._timeout_s:g} s" if timed_out else ""
+        return Identity(resolved=resolved, outcome=outcome, facts=facts, elapsed_s=time.perf_counter() - started)
