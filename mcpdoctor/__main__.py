@@ -52,7 +52,7 @@ def _run(command: list[str]) -> NoReturn:
     from mcpdoctor import running
 
     def report(ended: running.Run) -> None:
-        from mcpdoctor.cli import explain_run
+        from mcpdoctor.cli.run import explain_run
 
         explain_run(ended)
 

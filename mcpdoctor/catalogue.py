@@ -102,12 +102,20 @@ class InText:
     when: tuple[Condition, ...] = ()
 
 
+class About(StrEnum):
+    """What a check judges."""
+
+    CONFIGURATION = "configuration"  # the trace of a stage
+    CEILING = "ceiling"  # a measured ceiling, by its facts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """A rule that turns evidence into a finding; `slug` is its only identity.
 
     Attributes:
-        stage: stages whose trace it judges, or that it is about where it judges texts alone.
+        about: what it judges.
+        stage: stages whose trace it judges, or that it is about where it judges texts alone; none of a ceiling.
         on: the verdict a trace must have to be judged; `failed` for nearly all.
         after: slugs it stays silent for while one of them stands; `*` for every other error.
         text: what is wrong; `{names}` are facts and named groups of the condition that matched.
@@ -121,11 +129,12 @@ class Check:
     title: str
     cause: Cause
     severity: Severity
-    stage: tuple[Stage, ...]
     since: str
     text: str
     remedy: str
     lab: str
+    about: About = About.CONFIGURATION
+    stage: tuple[Stage, ...] = ()
     on: Verdict = Verdict.FAILED
     after: tuple[str, ...] = ()
     refer: tuple[str, ...] = ()
@@ -150,6 +159,9 @@ class Quota:
     Attributes:
         signed_per_s: requests/s with a signature; None where nothing is documented.
         unsigned_per_s: requests/s without one.
+        signed_sessions: sessions at a time with a signature, of one user.
+        signed_connections: connections at a time with a signature, of one account.
+        published: whether the owner of the host publishes the figures; else they are what was seen.
         parallel: sessions that mcpdoctor itself holds at a time.
         source: where the figures come from.
         as_of: the date they were true.
@@ -157,6 +169,9 @@ class Quota:
 
     signed_per_s: float | None = None
     unsigned_per_s: float | None = None
+    signed_sessions: int | None = None
+    signed_connections: int | None = None
+    published: bool = True
     parallel: int = 4
     source: str = ""
     as_of: str = ""
@@ -388,6 +403,8 @@ def _tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint], *, patterns: bool) -> None:
     for check in checks.values():
+        if bool(check.stage) is (check.about is About.CEILING):
+            raise Unusable(f"[{check.slug}]: stage is missing; a check about a ceiling is the one that has none.")
         for slug in check.after:
             if slug != EVERY_OTHER and slug not in checks:
                 raise Unusable(f"[{check.slug}]: after names {slug}, which is no check.")

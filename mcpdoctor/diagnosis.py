@@ -22,7 +22,6 @@ from mcpdoctor.model import (
     Exchange,
     Fact,
     Finding,
-    Report,
     Result,
     Severity,
     Stage,
@@ -472,43 +471,3 @@ def _line(text: str, limit: int = 300) -> str:
     # Cleaned once more: what was escaped in a JSON body is plain text only now.
     line = clean(" ".join(text.split()), limit=4 * limit)
     return line if len(line) <= limit else f"{line[:limit]}…"
-
-
-def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:
-    """Judge a report: findings of every result, the best configuration of each target, the exit code.
-
-    Args:
-        report: evidence; what an earlier judgement wrote into it is replaced.
-        catalogue: the checks.
-        fail_on: the least severity that fails a run when it stands against a best configuration; None for never.
-    """
-    results = judge(report.results, catalogue)
-    best = choose(results)
-    return replace(report, results=results, best=best, exit_code=exit_code(report, results, best, fail_on))
-
-
-def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], fail_on: Severity | None) -> int:
-    """0 where every target is as wanted, 1 where one is not or the run was interrupted, 3 where nothing was examined.
-
-    A target is as wanted when it has a working configuration without a finding at or above `fail_on`, and every
-    configuration that a suite expects to fail fails with the cause it names.
-    """
-    if not results:
-        return 3
-    if any(trace.verdict is Verdict.BROKEN for result in results for trace in result.stages):
-        return 70
-    if report.interrupted is not None:
-        return 1
-    chosen = {one.target: one.configuration for one in best}
-    for target in {result.target for result in results}:
-        mine = [result for result in results if result.target == target]
-        if any(result.expected is not None and result.cause is not result.expected for result in mine):
-            return 1
-        if all(result.expected is not None for result in mine):
-            continue
-        found = next((result for result in mine if result.configuration == chosen.get(target)), None)
-        if found is None or (
-            fail_on is not None and any(one.severity.weight >= fail_on.weight for one in found.findings)
-        ):
-            return 1
-    return 0

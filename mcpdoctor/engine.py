@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ import httpx
 
 from mcpdoctor import __version__, probes
 from mcpdoctor.catalogue import Catalogue, Quota
-from mcpdoctor.diagnosis import Said, conclude, deciding, read, scope_facts, throttled, unexplained
+from mcpdoctor.diagnosis import Said, deciding, read, scope_facts, throttled, unexplained
 from mcpdoctor.failures import Chain
 from mcpdoctor.identities import Identities
 from mcpdoctor.matrix import Call, Cell, Plan
@@ -35,8 +35,9 @@ from mcpdoctor.model import (
     Verdict,
     trace_of,
 )
-from mcpdoctor.outcomes import Once, Outcome, evidence
+from mcpdoctor.outcomes import Once, Outcome, evidence, on_signal
 from mcpdoctor.redaction import clean
+from mcpdoctor.verdict import conclude
 from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, Transcript, port_of
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
@@ -162,7 +163,7 @@ class _Run:
         try:
             with anyio.move_on_after(self.settings.deadline_s) as deadline:
                 async with anyio.create_task_group() as watch:
-                    watch.start_soon(self._stop_on_signal, watch.cancel_scope)
+                    watch.start_soon(on_signal, partial(self._stop, watch.cancel_scope))
                     async with anyio.create_task_group() as self.background:
                         for index, cell in enumerate(self.plan.cells):
                             self.background.start_soon(self._cell, index, cell)
@@ -183,15 +184,9 @@ class _Run:
         )
         return conclude(report, self.catalogue, self.settings.fail_on)
 
-    async def _stop_on_signal(self, scope: anyio.CancelScope) -> None:
-        try:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    self.interrupted = "interrupted"
-                    scope.cancel()
-                    return
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # Windows, or not the main thread: the caller handles signals
+    def _stop(self, scope: anyio.CancelScope) -> None:
+        self.interrupted = "interrupted"
+        scope.cancel()
 
     def _result(self, index: int, cell: Cell) -> Result:
         return Result(

@@ -264,6 +264,10 @@ class Ceiling:
         refused: answers that said it was too much.
         elapsed_s: seconds from the first request to the last answer.
         stopped: why the search ended.
+        most: the most at a time that the search was allowed to try.
+        call_s: mean seconds of an accepted call.
+        session_requests: HTTP requests that opening and closing one session takes, as counted; None without one.
+        facts: what else was observed, of this machine and its client, by name; checks compare them.
         samples: every request, in the order in which the answers came.
     """
 
@@ -287,6 +291,10 @@ class Ceiling:
     refused: int
     elapsed_s: float
     stopped: Stop
+    most: int = 0
+    call_s: float = 0.0
+    session_requests: int | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
     samples: tuple[Sample, ...]
 
 
@@ -299,6 +307,8 @@ class Report:
         elapsed_s: wall seconds of the whole run.
         interrupted: why the run ended early (`interrupted`, `deadline`); None when it did not.
         best: one for each target that has a working configuration, in the order of the targets.
+        ceilings: one for each configuration that was measured.
+        required_workers: how many parallel workers were asked for; None where nothing was.
         findings: of the run as a whole; those of one configuration are in its result.
     """
 
@@ -312,6 +322,7 @@ class Report:
     results: tuple[Result, ...] = ()
     best: tuple[Best, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
+    required_workers: int | None = None
     lint: tuple[Mapping[str, object], ...] = ()
     findings: tuple[Finding, ...] = ()
 

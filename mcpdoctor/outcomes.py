@@ -1,7 +1,8 @@
-"""How a piece of work ended: what it raised becomes evidence here, and nowhere else; and work that is done once."""
+"""How a piece of work ended: what it raised becomes evidence here, and nowhere else; work done once; interruptions."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,3 +84,14 @@ def _our_mistake(error: BaseException) -> str | None:
         last = last.tb_next
     module = str(last.tb_frame.f_globals.get("__name__", ""))
     return f"{type(error).__name__} in {module}:{last.tb_lineno}" if module.startswith("mcpdoctor.") else None
+
+
+async def on_signal(act: Callable[[], None]) -> None:
+    """Call `act` at the first SIGINT or SIGTERM, in place of what Python does then."""
+    try:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                act()
+                return
+    except (NotImplementedError, RuntimeError, ValueError):
+        pass  # Windows, or not the main thread: the caller handles signals

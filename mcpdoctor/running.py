@@ -124,9 +124,9 @@ class Run:
         from datetime import UTC, datetime
 
         from mcpdoctor import __version__
-        from mcpdoctor.diagnosis import conclude
         from mcpdoctor.model import Environment, Report
         from mcpdoctor.recording import results
+        from mcpdoctor.verdict import conclude
 
         began = datetime.fromtimestamp(self.started, UTC)
         report = Report(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpdoctor.catalogue import Catalogue, load
-from mcpdoctor.diagnosis import Said, choose, conclude, deciding, exit_code, judge, read, throttled, works
+from mcpdoctor.diagnosis import Said, choose, deciding, judge, read, throttled, works
 from mcpdoctor.failures import Failure
 from mcpdoctor.model import (
     Best,
@@ -29,6 +29,7 @@ from mcpdoctor.model import (
     Trace,
     Verdict,
 )
+from mcpdoctor.verdict import conclude, exit_code
 
 CATALOGUE = load()
 URL = "https://aws-mcp.us-east-1.api.aws/mcp"

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpdoctor.catalogue import Catalogue
-from mcpdoctor.diagnosis import conclude
 from mcpdoctor.model import Cause, Exchange, Report, Stage, Verdict
 from mcpdoctor.recording import MAX_LINE, Conversation, Message, Recorded, Recording, read, results
 from mcpdoctor.render.recording import MAX_ROWS, nothing, table
+from mcpdoctor.verdict import conclude
 
 URL = "https://aws-mcp.us-east-1.api.aws/mcp"
 SIGNED: dict[str, Any] = {"signature": "sigv4", "service": "bedrock-agentcore", "region": "us-east-1"}

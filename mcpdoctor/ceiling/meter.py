@@ -216,10 +216,10 @@ class Meter(httpx.AsyncBaseTransport):
             code = said.rpc_code if said else None
             self._add(operation, Outcome.REFUSED, sent_s, response, layer=layer, code=code)
             return _instead(request, "refused")
-        if operation is Operation.STREAM and response.status_code < 500:
-            operation = Operation.OTHER  # it has no stream to give, and that is allowed
         self.has_session = self.has_session or "mcp-session-id" in response.headers
         failed = self._failed(operation, response.status_code, said)
+        if operation is Operation.STREAM and not failed:
+            operation = Operation.OTHER  # nothing stands
         self._add(operation, Outcome.FAILED if failed else Outcome.ACCEPTED, sent_s, response, error=failed)
         if response.is_error and request.method != "DELETE":
             return _instead(request, "refused")
@@ -249,8 +249,8 @@ class Meter(httpx.AsyncBaseTransport):
 
     def _failed(self, operation: Operation, status: int, said: Said | None) -> str | None:
         """The kind of failure of an answer that is no refusal; None where it is none."""
-        if operation is Operation.CLOSE:
-            return None if status < 500 else f"http-{status}"  # 404 and 405 are answers: there is nothing to close
+        if operation in (Operation.CLOSE, Operation.STREAM) and status < 500:
+            return None  # 404 and 405 are answers: there is nothing to close, or no stream to give
         if self._session is None and status < 500 and status not in (401, 403):
             return None  # what it asks for needs a session; that it was asked at all is what counts
         if status >= 400:

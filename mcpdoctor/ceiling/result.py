@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mcpdoctor.ceiling import demand
@@ -68,6 +69,8 @@ def conclude(
         refused=refused(log),
         elapsed_s=max((one.received_s for one in log), default=0.0) - min((one.sent_s for one in log), default=0.0),
         stopped=stopped,
+        call_s=round(_call_s(log), 6),
+        session_requests=_session_requests(log),
         samples=tuple(log),
     )
 
@@ -111,6 +114,13 @@ def _call_s(log: Sequence[Sample]) -> float:
     done = [one for one in log if one.outcome is Outcome.ACCEPTED]
     calls = [one for one in done if one.operation is Operation.CALL] or done
     return max(1e-3, statistics.fmean(one.elapsed_s for one in calls)) if calls else 1.0
+
+
+def _session_requests(log: Sequence[Sample]) -> int | None:
+    """HTTP requests that opening and closing a session takes: the middle one of those that were accepted."""
+    opened = {one.session for one in log if one.operation is Operation.OPEN and one.outcome is Outcome.ACCEPTED}
+    counts = Counter(one.session for one in log if one.session in opened and one.operation is not Operation.CALL)
+    return statistics.median_low(counts.values()) if counts else None
 
 
 def _workers(belief: Belief, kind: Kind, clean: int, cycle_s: float, requests_per_cycle: float) -> int:

@@ -94,13 +94,15 @@ def _arrival(sample: Sample, at: float, way: float, closed: Mapping[int | None, 
     stands = sample.operation is Operation.STREAM and sample.outcome is Outcome.ACCEPTED
     done = closed.get(sample.session, math.inf) if stands else sample.received_s - way
     turned_away = sample.outcome is Outcome.REFUSED
+    # What a server does not offer at all (a stream: 405) it says before any limiter looks.
+    nothing = sample.operation is Operation.OTHER and (sample.status or 0) >= 400
     return Arrival(
         at_s=at,
         done_s=max(at, done),
         operation=sample.operation,
         session=sample.session,
-        counted=not turned_away,
-        evidence=sample.outcome is not Outcome.FAILED and sample.operation is not Operation.CLOSE,
+        counted=not (turned_away or nothing),
+        evidence=not nothing and sample.outcome is not Outcome.FAILED and sample.operation is not Operation.CLOSE,
         refused=sample.says if turned_away else None,
         luck=luck if turned_away else 0.0,
     )

@@ -1,0 +1,38 @@
+"""The command line: parse, call one function, exit. Nothing is decided here.
+
+A module for each command; what several share is in `options` (declarations), `trying` (before) and `showing` (after).
+"""
+
+from __future__ import annotations
+
+import click
+
+from mcpdoctor import __version__
+from mcpdoctor.cli import ceiling, check, explain, lab, render, run
+from mcpdoctor.cli.options import CONTEXT
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="mcpdoctor")
+def cli() -> None:
+    """Find out why an MCP client cannot talk to AWS, and which configuration works.
+
+    \b
+    Examples:
+      mcpdoctor check                     which AWS MCP endpoint works from here, signed and unsigned
+      mcpdoctor check aws-mcp -r us-east-1 -r eu-west-1 -c default -c profile:dev
+      mcpdoctor check -e https://my-host.example/mcp -s my-service -r us-east-1
+      mcpdoctor check --lab               the same against a local stand-in for AWS
+      mcpdoctor ceiling aws-mcp           how many parallel workers are safe
+      mcpdoctor explain agent.log         name the cause in a traceback or log
+      mcpdoctor run python agent.py       run a program and explain its failure
+
+    Exit codes: 0 as wanted, 1 a target has no working configuration, 2 usage or unreadable input,
+    3 nothing to examine, 70 mcpdoctor itself failed.
+
+    Shell completion: eval "$(_MCPDOCTOR_COMPLETE=bash_source mcpdoctor)" (or zsh_source, fish_source).
+    """
+
+
+for _command in (check.check, ceiling.ceiling, explain.explain, run.run, render.render, lab.lab):
+    cli.add_command(_command)

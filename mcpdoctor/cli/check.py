@@ -1,0 +1,186 @@
+"""`mcpdoctor check`: try configurations."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mcpdoctor.cli import options
+from mcpdoctor.cli.searching import consent, search_of, watching
+from mcpdoctor.cli.showing import show
+from mcpdoctor.cli.trying import hush, network_for, planned, print_plan
+
+if TYPE_CHECKING:
+    from mcpdoctor.catalogue import Catalogue
+    from mcpdoctor.engine import Observer, Settings
+    from mcpdoctor.matrix import Plan
+    from mcpdoctor.model import Report
+    from mcpdoctor.wire import Network
+
+
+@click.command(context_settings=options.CONTEXT)
+@options.targets
+@click.option(
+    "--suite",
+    metavar="NAME|FILE",
+    shell_complete=options.completing(lambda known: {one.name: one.title for one in known.suites.values()}),
+    help="Try the lines of a suite.",
+)
+@options.call
+@options.sending
+@click.option(
+    "--deadline",
+    type=options.Range(0.1, 86400),
+    default=300.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that the whole run may take.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Configurations at work at a time.",
+)
+@options.network
+@click.option("--ceiling", "with_ceiling", is_flag=True, help="Measure the ceiling of the best configuration too.")
+@click.option(
+    "--require-workers",
+    "required_workers",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Exit with 1 unless N parallel workers are safe; measures the ceiling.",
+)
+@options.measuring
+@options.report
+@options.refusing
+def check(
+    *,
+    targets: tuple[str, ...],
+    endpoints: tuple[str, ...],
+    regions: tuple[str, ...],
+    services: tuple[str, ...],
+    credentials: tuple[str, ...],
+    profiles: tuple[str, ...],
+    suite: str | None,
+    tool: str | None,
+    arguments: str | None,
+    checks_dir: Path | None,
+    use_lab: bool,
+    dry_run: bool,
+    timeout: float,
+    deadline: float,
+    jobs: int,
+    connect_to: tuple[str, ...],
+    ca_bundle: str | None,
+    with_ceiling: bool,
+    required_workers: int | None,
+    most: int | None,
+    budget: tuple[int, int, float],
+    quick: bool,
+    think: float,
+    yes: bool,
+    form: str,
+    outputs: tuple[tuple[str, Path], ...],
+    fail_on: str,
+    quiet: bool,
+    verbose: int,
+) -> None:
+    """Try configurations stage by stage, and say which work, why the others do not, and what to change.
+
+    Every combination of endpoint, region, service and credential is tried. An axis that is not given is filled from
+    the catalogue. Without TARGET: the AWS MCP Server signed and unsigned, and the Knowledge server.
+
+    \b
+    Examples:
+      mcpdoctor check
+      mcpdoctor check aws-mcp --profile dev --profile prod
+      mcpdoctor check -e https://aws-mcp.us-east-1.api.aws/mcp -s aws-mcp -s bedrock-agentcore
+      mcpdoctor check -e "https://aws-mcp.{region}.api.aws/mcp" -r us-east-1 -r eu-west-1
+      mcpdoctor check http://127.0.0.1:3001/mcp --tool echo --arguments '{"message": "hi"}'
+      mcpdoctor check --suite preflight --format json -o table:report.txt
+      mcpdoctor check aws-mcp --require-workers 8 --yes
+    """
+    import anyio
+
+    from mcpdoctor.catalogue import load
+    from mcpdoctor.engine import Settings
+
+    catalogue = load(checks_dir)
+    plan = planned(
+        catalogue,
+        targets=targets,
+        endpoints=endpoints,
+        regions=regions,
+        services=services,
+        credentials=credentials,
+        profiles=profiles,
+        suite=suite or ("lab" if use_lab and not (targets or endpoints) else None),
+        tool=tool,
+        arguments=arguments,
+    )
+    if dry_run:
+        print_plan(plan, form)
+        return
+    searching = None
+    if with_ceiling or required_workers is not None:
+        searching = search_of(most, budget, quick=quick, required=required_workers)
+        consent(plan, searching, asked=not (yes or use_lab), best=True)
+    with network_for(plan, connect_to, ca_bundle, use_lab=use_lab) as (network, lab):
+        settings = Settings(
+            timeout_s=timeout,
+            deadline_s=deadline,
+            jobs=jobs,
+            environ=os.environ,
+            standby=lab.env if lab else None,
+            fail_on=options.severity(fail_on),
+        )
+        report = _run(plan, catalogue, network, settings, quiet=quiet)
+        if searching is not None:
+            from mcpdoctor import measuring
+
+            how = measuring.Settings(
+                search=searching,
+                think_s=think,
+                timeout_s=timeout,
+                required_workers=required_workers,
+                environ=settings.environ,
+                standby=settings.standby,
+                fail_on=settings.fail_on,
+            )
+            with watching(quiet=quiet) as observer:
+                best = partial(measuring.run_best, report, plan, catalogue, network, how, observer=observer)
+                report = anyio.run(best)
+    show(report, form, outputs, quiet=quiet, verbose=verbose)
+    sys.exit(report.exit_code)
+
+
+def _run(plan: Plan, catalogue: Catalogue, network: Network, settings: Settings, *, quiet: bool) -> Report:
+    import anyio
+
+    from mcpdoctor import engine
+
+    hush()
+    with _progress(plan, quiet=quiet) as observer:
+        return anyio.run(engine.run, plan, catalogue, network, settings, observer)
+
+
+@contextmanager
+def _progress(plan: Plan, *, quiet: bool) -> Iterator[Observer | None]:
+    """Live progress on a terminal; nothing in CI, in a pipe, or when asked to be quiet."""
+    if quiet or os.environ.get("CI") or not (sys.stderr and sys.stderr.isatty()):
+        yield None
+        return
+    from mcpdoctor.render.progress import Progress
+
+    with Progress(len(plan.cells)) as progress:
+        yield progress

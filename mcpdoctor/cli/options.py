@@ -1,0 +1,294 @@
+"""What several commands share: declarations of options, how their values are read, and how input is refused.
+
+Each declaration is a decorator: `@options.targets`, `@options.quiet("...")`. `--help` shows them in the order in which
+they stand above the command.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from mcpdoctor.catalogue import Catalogue
+    from mcpdoctor.model import Severity
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Refusal(click.ClickException):
+    """Input that cannot be used: one sentence, exit code 2."""
+
+    exit_code = 2
+
+
+def refusing(command: F) -> F:
+    """Turn `Unusable` of any layer into a Refusal."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from mcpdoctor.model import Unusable
+        from mcpdoctor.redaction import clean
+
+        try:
+            return command(*args, **kwargs)
+        except Unusable as error:
+            raise Refusal(clean(str(error), limit=600)) from error
+
+    return wrapped  # type: ignore[return-value]  # the same signature
+
+
+def completing(
+    names: Callable[[Catalogue], dict[str, str]],
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Completion in the shell from names of the catalogue, each with its title."""
+
+    def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from mcpdoctor.catalogue import load
+
+        return [CompletionItem(name, help=title) for name, title in names(load()).items() if name.startswith(begun)]
+
+    return complete
+
+
+class Range(click.FloatRange):
+    """A number in a range; click's own range lets `nan` through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        number = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124  # true of nan only
+            self.fail("nan is not in the range.", param, ctx)
+        return number
+
+
+def together(*declarations: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several declarations as one decorator, shown by `--help` in this order."""
+
+    def declare(command: F) -> F:
+        for one in reversed(declarations):
+            command = one(command)
+        return command
+
+    return declare
+
+
+def read_formats(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    """Read `[FORMAT:]FILE`; the ending of the file names the format where nothing else does."""
+    if not values:
+        return ()  # without an import: a program may be waiting to start
+
+    from mcpdoctor.render import FORMATS, SUFFIXES
+
+    found = []
+    for value in values:
+        form, colon, name = value.partition(":")
+        if not (colon and form in FORMATS):
+            form, name = SUFFIXES.get(Path(value).suffix.lower(), ""), value
+        if not form:
+            raise click.BadParameter(f"{value} does not say its format; write FORMAT:FILE with {' or '.join(FORMATS)}.")
+        path = Path(name)
+        if not name or path.is_dir() or not path.parent.is_dir():
+            raise click.BadParameter(f"{name or value} cannot be written: its directory does not exist, or it is one.")
+        found.append((form, path))
+    return tuple(found)
+
+
+def read_credentials(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Read the references; a secret in their place is refused."""
+    from mcpdoctor.credentials import check_reference
+    from mcpdoctor.model import Unusable
+
+    try:
+        return tuple(check_reference(value) for value in values)
+    except Unusable as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def severity(name: str) -> Severity | None:
+    """The value of `--fail-on`; none where nothing is to fail."""
+    from mcpdoctor.model import Severity
+
+    return None if name == "never" else Severity(name)
+
+
+targets = together(
+    click.argument(
+        "targets",
+        nargs=-1,
+        metavar="[TARGET|URL]...",
+        shell_complete=completing(
+            lambda known: {one.name: one.title for one in known.endpoints.values() if not one.yours}
+        ),
+    ),
+    click.option(
+        "-e", "--endpoint", "endpoints", multiple=True, metavar="URL", help="URL to try; {region} in it expands."
+    ),
+    click.option(
+        "-r",
+        "--region",
+        "regions",
+        multiple=True,
+        metavar="R",
+        help="Region to sign for, and of the endpoint where its URL has one.",
+    ),
+    click.option("-s", "--service", "services", multiple=True, metavar="S", help="SigV4 service name to sign for."),
+    click.option(
+        "-c",
+        "--credential",
+        "credentials",
+        multiple=True,
+        metavar="REF",
+        callback=read_credentials,
+        help="Credential to use: default, env, profile:NAME, or none (unsigned). Never a key.",
+    ),
+    click.option(
+        "-p", "--profile", "profiles", multiple=True, metavar="NAME", help="The same as --credential profile:NAME."
+    ),
+)
+"""What to try: `[TARGET|URL]...`, `--endpoint`, `--region`, `--service`, `--credential`, `--profile`."""
+
+call = together(
+    click.option("--tool", metavar="NAME", help="Call this tool in stage call."),
+    click.option("--arguments", metavar="JSON", help="Arguments of that tool, a JSON object."),
+)
+"""`--tool` and `--arguments`."""
+
+sending = together(
+    click.option(
+        "--lab", "use_lab", is_flag=True, help="Try against a local stand-in for AWS; nothing leaves this machine."
+    ),
+    click.option("--dry-run", is_flag=True, help="Print what would be tried, and send nothing."),
+    click.option(
+        "--timeout",
+        type=Range(0.1, 3600),
+        default=10.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds that one stage may take.",
+    ),
+)
+"""Whether anything is sent, and how long to wait for it: `--lab`, `--dry-run`, `--timeout`."""
+
+network = together(
+    click.option(
+        "--connect-to",
+        "connect_to",
+        multiple=True,
+        metavar="HOST:PORT:HOST2:PORT2",
+        help="Connect to another address; name, TLS and signature stay.",
+    ),
+    click.option(
+        "--ca-bundle", type=click.Path(), metavar="FILE", help="PEM certificates to trust besides the usual ones."
+    ),
+)
+"""The way to the servers: `--connect-to`, `--ca-bundle`."""
+
+
+def read_budget(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int, float]:
+    """Read `REQUESTS[,REFUSALS[,SECONDS]]`; each part may have its name in front: `refusals=5`."""
+    names = ("requests", "refusals", "seconds")
+    found: dict[str, float] = dict(zip(names, BUDGET, strict=True))
+    for place, part in enumerate(value.split(",")):
+        name, equals, number = part.strip().partition("=")
+        if not equals:
+            name, number = names[place] if place < len(names) else "", name
+        try:
+            amount = float(number.removesuffix("s"))
+        except ValueError:
+            amount = -1.0
+        whole = name == "seconds" or amount.is_integer()
+        if name not in names or not whole or not (0 if name == "refusals" else 1) <= amount <= 1_000_000:
+            raise click.BadParameter("write REQUESTS,REFUSALS,SECONDS, such as 300,20,600, or refusals=5.")
+        found[name] = amount
+    return int(found["requests"]), int(found["refusals"]), found["seconds"]
+
+
+BUDGET = (300, 20, 600)
+"""Requests, refusals and seconds that measuring one configuration may cost."""
+
+measuring = together(
+    click.option(
+        "--max",
+        "most",
+        type=click.IntRange(1, 1000),
+        default=None,
+        metavar="N",
+        help="Most sessions, or requests, at a time to try.  [default: 16]",
+    ),
+    click.option(
+        "--budget",
+        default=",".join(map(str, BUDGET)),
+        show_default=True,
+        metavar="REQUESTS,REFUSALS,SECONDS",
+        callback=read_budget,
+        help="What measuring one configuration may cost; parts may be named, as in refusals=5.",
+    ),
+    click.option("--quick", is_flag=True, help="Measure the rate and the sessions only; about half of the requests."),
+    click.option(
+        "--think",
+        type=Range(0, 86400),
+        default=0.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds that a worker thinks between two calls; for the number of workers under a rate.",
+    ),
+    click.option("--yes", is_flag=True, help="Measure without asking first; needed where nobody can answer (CI)."),
+)
+"""How a ceiling is measured: `--max`, `--budget`, `--quick`, `--think`, `--yes`."""
+
+
+def form(text: str) -> Callable[[F], F]:
+    """`--format` of a report on standard output; the commands word its help differently."""
+    return click.option(
+        "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help=text
+    )
+
+
+def output(text: str) -> Callable[[F], F]:
+    """`--output`, into files; the commands word its help differently."""
+    return click.option(
+        "-o", "--output", "outputs", multiple=True, metavar="[FORMAT:]FILE", callback=read_formats, help=text
+    )
+
+
+def quiet(text: str) -> Callable[[F], F]:
+    """`--quiet`; what is left out depends on the command."""
+    return click.option("-q", "--quiet", is_flag=True, help=text)
+
+
+checks = click.option(
+    "--checks",
+    "checks_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Add the checks, endpoints and suites of a directory to the built-in ones. Nothing in it is executed.",
+)
+fail_on = click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "never"]),
+    default="error",
+    show_default=True,
+    help="Least severity of a finding against the best configuration that makes the exit code 1.",
+)
+verbose = click.option("-v", "--verbose", count=True, help="Show every stage; twice: every exchange too.")
+
+report = together(
+    form("Format of the report on standard output."),
+    output("Write the report to a file too."),
+    fail_on,
+    checks,
+    quiet("No progress, and one line a target in place of the table."),
+    verbose,
+)
+"""All about the report of a run: `--format`, `--output`, `--fail-on`, `--checks`, `--quiet`, `--verbose`."""

@@ -1,0 +1,156 @@
+"""From what was asked to what is tried: the plan, and the way to the servers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mcpdoctor.catalogue import Catalogue, Suite
+    from mcpdoctor.lab import Lab
+    from mcpdoctor.matrix import Call, Plan
+    from mcpdoctor.wire import Network
+
+
+def planned(
+    catalogue: Catalogue,
+    *,
+    targets: tuple[str, ...],
+    endpoints: tuple[str, ...],
+    regions: tuple[str, ...],
+    services: tuple[str, ...],
+    credentials: tuple[str, ...],
+    profiles: tuple[str, ...],
+    suite: str | None = None,
+    tool: str | None = None,
+    arguments: str | None = None,
+) -> Plan:
+    """Expand what was asked into the configurations to try.
+
+    Raises:
+        Unusable: where it cannot be tried.
+        click.UsageError: where `--tool` and `--arguments` cannot be used.
+    """
+    from mcpdoctor.credentials import PROFILE, environment_region
+    from mcpdoctor.matrix import Axes, expand
+
+    asked = (*targets, *endpoints)
+    return expand(
+        asked,
+        Axes(
+            regions=regions,
+            services=services,
+            credentials=(*credentials, *(f"{PROFILE}{name}" for name in profiles)),
+        ),
+        catalogue,
+        suite=_suite(suite, catalogue),
+        call=_call(tool, arguments),
+        # Asking botocore costs a tenth of a second, so only where no region was given in any way.
+        home_region=None if regions or _fixed(asked) else environment_region(os.environ),
+    )
+
+
+def _fixed(targets: tuple[str, ...]) -> bool:
+    """Whether all targets are URLs that leave no region open."""
+    return bool(targets) and all("://" in target and "{region}" not in target for target in targets)
+
+
+def _call(tool: str | None, arguments: str | None) -> Call | None:
+    import json
+
+    from mcpdoctor.matrix import Call
+
+    if tool is None:
+        if arguments is not None:
+            raise click.UsageError("--arguments is for a tool; add --tool NAME.")
+        return None
+    try:
+        given = json.loads(arguments or "{}")
+        json.dumps(given, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"not valid JSON in UTF-8: {error}.", param_hint="--arguments") from error
+    if not isinstance(given, dict):
+        raise click.BadParameter('a JSON object is wanted, such as {"query": "s3"}.', param_hint="--arguments")
+    return Call(tool=tool, arguments=given)
+
+
+def _suite(name: str | None, catalogue: Catalogue) -> Suite | None:
+    from mcpdoctor.catalogue import load_suite
+    from mcpdoctor.model import Unusable
+
+    if name is None:
+        return None
+    if name in catalogue.suites:
+        return catalogue.suites[name]
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return load_suite(path)
+    known = ", ".join(sorted(catalogue.suites))
+    raise Unusable(f"{name} is neither a suite ({known}) nor a file.")
+
+
+def print_plan(plan: Plan, form: str) -> None:
+    """Print what would be tried (`--dry-run`)."""
+    if form == "json":
+        import json
+        from dataclasses import asdict
+
+        from mcpdoctor.model import SCHEMA_VERSION
+
+        cells = [{"target": cell.target, "configuration": asdict(cell.configuration)} for cell in plan.cells]
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "plan": cells}, indent=2))
+        return
+    from tabulate import tabulate
+
+    rows = [
+        (
+            cell.target,
+            one.endpoint,
+            one.region or "-",
+            one.service if one.signed and one.service else "-",
+            one.credential,
+        )
+        for cell in plan.cells
+        for one in [cell.configuration]
+    ]
+    click.echo(tabulate(rows, ("target", "endpoint", "region", "service", "credential"), disable_numparse=True))
+    click.echo(f"\n{len(rows)} configurations. Nothing was sent.")
+
+
+@contextmanager
+def network_for(
+    plan: Plan, connect_to: tuple[str, ...], ca_bundle: str | None, *, use_lab: bool
+) -> Iterator[tuple[Network, Lab | None]]:
+    """The way to the servers of a plan: the real one, or the lab's."""
+    from mcpdoctor.wire import Network, parse_route, tls_context
+
+    routes = [parse_route(text) for text in connect_to]
+    if not use_lab:
+        by_name = {(route.host, route.port): route for route in routes}
+        tls = any(cell.configuration.endpoint.lower().startswith("https:") for cell in plan.cells)
+        context = tls_context(ca_bundle, needed=tls)
+        yield Network(context=context, routes=by_name, environ=os.environ), None
+        return
+    from mcpdoctor.lab import Lab
+
+    with Lab() as lab:
+        routes = [*(parse_route(text) for text in lab.connect_to), *routes]
+        context = tls_context(lab.ca_bundle)
+        yield Network(context=context, routes={(one.host, one.port): one for one in routes}, sealed=True), lab
+
+
+def hush() -> None:
+    """Silence the client's libraries: they log what the report tells better, and some versions log credentials."""
+    import logging
+    import warnings
+
+    logging.disable(logging.CRITICAL)
+    if not sys.warnoptions:
+        # A filter would not do: authlib and fastmcp, which the proxy imports, set filters of their own.
+        warnings.showwarning = lambda *_, **__: None

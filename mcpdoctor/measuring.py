@@ -1,0 +1,278 @@
+"""Measure the ceilings of a plan, one configuration after another, so that none disturbs the next."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import anyio
+
+from mcpdoctor import __version__, engine, probes
+from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.ceiling import Action, conclude
+from mcpdoctor.ceiling import Settings as Search
+from mcpdoctor.ceiling.measurement import Hands, measure
+from mcpdoctor.ceiling.sessions import COSTS, Sessions, Way
+from mcpdoctor.identities import Identities
+from mcpdoctor.matrix import Cell, Plan
+from mcpdoctor.model import Ceiling, Fact, Report, Result, Severity, Verdict
+from mcpdoctor.outcomes import on_signal
+from mcpdoctor.samples import Operation, Outcome, Sample, Stop
+from mcpdoctor.verdict import conclude as judge
+from mcpdoctor.wire import Network, port_of
+
+SOCKETS = 3
+"""Sockets that one session needs at most: its calls, its stream, and one to spare."""
+
+_OTHER_FILES = 64
+
+
+class Observer(Protocol):
+    """Somebody who wants to know how it is going; must not raise and must return at once."""
+
+    def begins(self, cell: Cell, action: Action, log: Sequence[Sample]) -> None:
+        """One action of the search of one cell begins; `log` is what is known so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        search: budget, size and manner of each search.
+        think_s: seconds that a worker thinks between its calls.
+        timeout_s: seconds that one request may take.
+        required_workers: how many parallel workers are asked for; None for no requirement.
+        environ: environment variables of the user.
+        standby: environment variables with the keys of the lab; None against real servers.
+        fail_on: see `verdict.exit_code`.
+    """
+
+    search: Search = field(default_factory=Search)
+    think_s: float = 0.0
+    timeout_s: float = 30.0
+    required_workers: int | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    standby: Mapping[str, str] | None = None
+    fail_on: Severity | None = Severity.ERROR
+
+
+HandsOf = Callable[[Way], Hands]
+"""Makes what carries actions out; `Sessions` on one machine."""
+
+
+async def run(
+    plan: Plan,
+    catalogue: Catalogue,
+    network: Network,
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    hands_of: HandsOf = Sessions,
+) -> Report:
+    """Measure every cell of the plan.
+
+    A configuration that turns the first session away for a reason that is no limit is examined instead, and its result
+    is in the report. Interrupting the process (Ctrl-C, SIGTERM) ends the search, not the report.
+
+    Returns:
+        The report, judged.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    measured = _Measuring(plan, catalogue, network, settings, observer=observer, hands_of=hands_of)
+    await measured.run()
+    report = Report(
+        mcpdoctor=__version__,
+        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        elapsed_s=round(time.perf_counter() - clock, 3),
+        interrupted="interrupted" if measured.interrupted.is_set() else None,
+        environment=engine.environment(),
+        results=tuple(measured.results),
+        ceilings=tuple(measured.ceilings),
+        required_workers=settings.required_workers,
+    )
+    return judge(report, catalogue, settings.fail_on)
+
+
+async def run_best(
+    report: Report,
+    plan: Plan,
+    catalogue: Catalogue,
+    network: Network,
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+) -> Report:
+    """Measure the best configuration of each target of a report, and judge the report with that.
+
+    A report of a run that was interrupted is only judged again.
+    """
+    best = {(one.target, one.configuration) for one in report.best}
+    cells = tuple(cell for cell in plan.cells if (cell.target, cell.configuration) in best)
+    if report.interrupted is not None or not cells:
+        return judge(replace(report, required_workers=settings.required_workers), catalogue, settings.fail_on)
+    more = await run(Plan(cells=cells), catalogue, network, settings, observer=observer)
+    whole = replace(
+        report,
+        elapsed_s=round(report.elapsed_s + more.elapsed_s, 3),
+        interrupted=more.interrupted,
+        ceilings=more.ceilings,
+        required_workers=settings.required_workers,
+    )
+    return judge(whole, catalogue, settings.fail_on)
+
+
+class _Measuring:
+    def __init__(
+        self,
+        plan: Plan,
+        catalogue: Catalogue,
+        network: Network,
+        settings: Settings,
+        *,
+        observer: Observer | None,
+        hands_of: HandsOf,
+    ) -> None:
+        self.plan, self.catalogue, self.network, self.settings = plan, catalogue, network, settings
+        self.observer, self.hands_of = observer, hands_of
+        self.identities = Identities(
+            (cell.configuration for cell in plan.cells),
+            environ=settings.environ,
+            standby=settings.standby,
+            timeout_s=settings.timeout_s,
+        )
+        self.interrupted = anyio.Event()
+        self.ceilings: list[Ceiling] = []
+        self.results: list[Result] = []
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(on_signal, self.interrupted.set)
+            for cell in self.plan.cells:
+                if not self.interrupted.is_set():
+                    await self._cell(cell)
+            watch.cancel_scope.cancel()
+
+    async def _cell(self, cell: Cell) -> None:
+        way = await self._way(cell)
+        log: list[Sample] = []
+        if way is not None:
+            files, search = _fitted(self.settings.search)
+            watcher = None if self.observer is None else _Told(self.observer, cell)
+            hands = self.hands_of(way)
+            stopped = await measure(hands, search, log, interrupted=self.interrupted, watcher=watcher)
+            if stopped is not Stop.FAILURE or any(_tells(one) for one in log):
+                ceiling = conclude(log, stopped, think_s=self.settings.think_s)
+                facts: dict[str, Fact] = {**files, **client_facts(signed=cell.configuration.signed)}
+                self.ceilings.append(
+                    replace(
+                        ceiling,
+                        target=cell.target,
+                        configuration=cell.configuration,
+                        most=search.most,
+                        facts={"think_s": self.settings.think_s, "quick": search.quick, **facts},
+                    )
+                )
+                return
+        if not self.interrupted.is_set():
+            await self._examine(cell)
+
+    async def _way(self, cell: Cell) -> Way | None:
+        """How to reach a cell; None where its URL, its name or its credential says that it cannot be reached."""
+        url = cell.configuration.endpoint
+        if probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s).verdict is not Verdict.PASSED:
+            return None
+        signer = None
+        if cell.configuration.signed:
+            signer, _ = await self.identities.signer(cell.configuration)
+            if signer is None:
+                return None
+        if self.network.proxy_for(url) is None:
+            try:
+                with anyio.fail_after(self.settings.timeout_s):
+                    await probes.look_up(self.network, urlsplit(url).hostname or "", port_of(url))
+            except OSError:  # a timeout is one
+                return None
+        await probes.in_thread(probes.load_client)
+        return Way(
+            url=url,
+            signer=signer,
+            network=self.network,
+            catalogue=self.catalogue,
+            call=cell.call,
+            timeout_s=self.settings.timeout_s,
+        )
+
+    async def _examine(self, cell: Cell) -> None:
+        """Find out why no session opens: the same way as `check` does."""
+        settings = engine.Settings(
+            timeout_s=min(self.settings.timeout_s, 10.0),
+            environ=self.settings.environ,
+            standby=self.settings.standby,
+            fail_on=self.settings.fail_on,
+        )
+        report = await engine.run(Plan(cells=(cell,)), self.catalogue, self.network, settings)
+        self.results += report.results
+
+
+class _Told:
+    """Passes on which cell the search is of."""
+
+    def __init__(self, observer: Observer, cell: Cell) -> None:
+        self._observer, self._cell = observer, cell
+
+    def begins(self, action: Action, log: Sequence[Sample]) -> None:
+        self._observer.begins(self._cell, action, log)
+
+
+def _tells(sample: Sample) -> bool:
+    """Whether a request tells of a limit: it opened a session, or was refused."""
+    opened = sample.operation is Operation.OPEN and sample.outcome is Outcome.ACCEPTED
+    return opened or sample.outcome is Outcome.REFUSED
+
+
+def _fitted(search: Search) -> tuple[dict[str, Fact], Search]:
+    """A search that this machine can carry out: as many sessions as it may open files for."""
+    search = replace(search, costs=COSTS)
+    needed = search.most * SOCKETS + _OTHER_FILES
+    allowed = _open_files(needed)
+    facts: dict[str, Fact] = {"open_files": allowed, "asked_most": search.most}
+    if allowed is None or allowed >= needed:
+        return {**facts, "too_few_files": False}, search
+    most = max(1, (allowed - _OTHER_FILES) // SOCKETS)
+    return {**facts, "too_few_files": True}, replace(search, most=most)
+
+
+def _open_files(needed: int) -> int | None:
+    """How many files this process may open, once it has asked for as many as it needs; None where nothing says."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return None if soft == resource.RLIM_INFINITY else soft
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def client_facts(*, signed: bool) -> dict[str, Fact]:
+    """What the installed client adds to the limits of a server.
+
+    mcp 1.x raises a refused request in a task of its own, which ends the session; mcp-proxy-for-aws translates such an
+    answer from 1.6.6 on, in its module mcp1_compat.
+    """
+    mcp = importlib.metadata.version("mcp")
+    translated = signed and importlib.util.find_spec("mcp_proxy_for_aws.mcp1_compat") is not None
+    return {
+        "mcp_version": mcp,
+        "proxy_version": importlib.metadata.version("mcp-proxy-for-aws"),
+        "loses_session": mcp.split(".")[0] == "1" and not translated,
+    }

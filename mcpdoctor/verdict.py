@@ -1,0 +1,62 @@
+"""The last word on a report: what every result and ceiling means, what to use, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcpdoctor.catalogue import About, Catalogue
+from mcpdoctor.diagnosis import choose, judge
+from mcpdoctor.limits import judge_ceilings
+from mcpdoctor.model import Best, Finding, Report, Result, Severity, Verdict
+
+
+def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:
+    """Judge a report: findings of results and ceilings, the best configuration of each target, the exit code.
+
+    Args:
+        report: evidence; what an earlier judgement wrote into it is replaced.
+        catalogue: the checks.
+        fail_on: the least severity that fails a run when it stands against a best configuration; None for never.
+    """
+    results = judge(report.results, catalogue)
+    best = choose(results)
+    limits = judge_ceilings(report.ceilings, report.required_workers, catalogue)
+    others = tuple(one for one in report.findings if _about(one, catalogue) is not About.CEILING)
+    report = replace(report, results=results, best=best, findings=(*others, *limits))
+    code = exit_code(report, results, best, fail_on)
+    if code == 0 and fail_on is not None and any(one.severity.weight >= fail_on.weight for one in limits):
+        code = 1
+    return replace(report, exit_code=code)
+
+
+def _about(finding: Finding, catalogue: Catalogue) -> About | None:
+    check = catalogue.checks.get(finding.check)
+    return check.about if check else None
+
+
+def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], fail_on: Severity | None) -> int:
+    """0 where every target is as wanted, 1 where one is not or the run was interrupted, 3 where nothing was examined.
+
+    A target is as wanted when it has a working configuration without a finding at or above `fail_on`, and every
+    configuration that a suite expects to fail fails with the cause it names.
+    """
+    if not results and not report.ceilings:
+        return 3
+    if any(trace.verdict is Verdict.BROKEN for result in results for trace in result.stages):
+        return 70
+    if report.interrupted is not None:
+        return 1
+    chosen = {one.target: one.configuration for one in best}
+    for target in {result.target for result in results}:
+        mine = [result for result in results if result.target == target]
+        if any(result.expected is not None and result.cause is not result.expected for result in mine):
+            return 1
+        if all(result.expected is not None for result in mine):
+            continue
+        found = next((result for result in mine if result.configuration == chosen.get(target)), None)
+        if found is None or (
+            fail_on is not None and any(one.severity.weight >= fail_on.weight for one in found.findings)
+        ):
+            return 1
+    return 0
