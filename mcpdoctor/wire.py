@@ -273,12 +273,13 @@ Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """A trace extension of httpcore: told of every step of a request."""
 
 
-def _tracer(transcript: Transcript, also: Trace | None) -> Trace:
+def _tracer(transcript: Transcript | None, also: Trace | None) -> Trace:
     """A trace extension for one request; it tells the transcript and `also`, and closes what httpcore leaves open."""
     connected: list[Any] = []
 
     async def trace(name: str, info: Mapping[str, Any]) -> None:
-        transcript.note(name, info)
+        if transcript is not None:
+            transcript.note(name, info)
         if also is not None:
             await also(name, info)
         if name == "connection.connect_tcp.complete":
@@ -318,6 +319,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         single: keep to one connection, so that a host sees one TLS handshake.
         proxy: HTTP proxy to go through.
         local_address: the address of this machine to connect from; None leaves it to the system.
+        keep: whether the transcript is written; measuring a ceiling counts requests by itself.
     """
 
     def __init__(
@@ -331,6 +333,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         single: bool = False,
         proxy: str | None = None,
         local_address: str | None = None,
+        keep: bool = True,
     ) -> None:
         most = 1 if single else None
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
@@ -342,6 +345,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         self._pace = pace
         self._answered = answered
         self._secrets = secrets
+        self._keep = keep
         self._proxied = proxy is not None
 
     def use(self, transcript: Transcript, secrets: Collection[str]) -> None:
@@ -397,7 +401,8 @@ class RecordingTransport(httpx.AsyncBaseTransport):
                 scope.deadline = anyio.current_time() + transcript.left_s
 
     async def _send(self, request: httpx.Request, transcript: Transcript) -> httpx.Response:
-        request.extensions = {**request.extensions, "trace": _tracer(transcript, request.extensions.get("trace"))}
+        tracer = _tracer(transcript if self._keep else None, request.extensions.get("trace"))
+        request.extensions = {**request.extensions, "trace": tracer}
         if self._proxied:
             return await self._inner.handle_async_request(request)
         host, port = request.url.host, request.url.port or port_of(str(request.url))
@@ -431,6 +436,8 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         started: float,
         complete: bool = False,
     ) -> None:
+        if not self._keep:
+            return
         transcript.last_body = body
         if request.method == "POST" and transcript.first_post is None:
             transcript.first_body = body

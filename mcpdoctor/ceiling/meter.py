@@ -2,15 +2,18 @@
 
 It also keeps the client from falsifying the log. mcp 1.x gives a whole session up when one of its requests is refused,
 and asks again for a stream that ended; here the client is told of a refusal as of a JSON-RPC error, and keeps its
-session, and it gets one stream a session. What was refused, and in which words, the samples say.
+session, and it gets one stream a session. It follows no redirect either. What was refused, and in which words, the
+samples say.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +33,12 @@ from mcpdoctor.wire import MAX_BODY, RecordingTransport, ResponseTooLarge, rpc_m
 MOST_WAIT_S = 5.0
 """Seconds that a request waits at the line for the others of its group, at most."""
 
+CLOSE_S = 3.0
+"""Seconds that giving a session back may take, at most: somebody waits for the end."""
+
 _CALLS = {"tools/list", "tools/call"}
+_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_SIGNATURE = re.compile(r"Signature=([0-9a-f]{64})")
 _LOCAL = {"EMFILE": "open-files", "ENFILE": "open-files", "EADDRNOTAVAIL": "local-ports"}
 
 
@@ -49,6 +57,8 @@ class Line:
         self._missing, self._held = size, held
         self._complete, self._gone = anyio.Event(), anyio.Event()
         self.dropped = False
+        self.spoiled = 0
+        """How many of its requests were refused or failed so far."""
 
     async def wait(self) -> None:
         """Wait at the line.
@@ -98,7 +108,8 @@ class Refusals:
     def __init__(self, catalogue: Catalogue) -> None:
         checks = [one for one in catalogue.checks.values() if one.cause is Cause.RATE_LIMITED]
         self._answers = [condition for check in checks if check.probed for condition in check.when]
-        self._texts = [condition for check in checks for condition in check.told]
+        self._texts = [condition for check in checks for condition in check.told if condition.text]
+        self._listed = False
 
     def layer(self, exchange: Exchange, said: Said, tool_text: str | None) -> Layer | None:
         """Where an answer says that it is too much; None where it does not.
@@ -113,12 +124,18 @@ class Refusals:
             return "http"
         if any(matches(condition, trace, exchange, said, {}) is not None for condition in self._answers):
             return "http" if (exchange.status or 0) >= 400 else "rpc"
-        if tool_text is not None:
-            words = {"words": tool_text}
-            nobody = Said(kind="other")
-            if any(matches(one, trace, None, nobody, words) is not None for one in self._texts if one.text):
-                return "tool"
+        words = {"words": said.message if said.kind == "rpc-error" else tool_text or ""}
+        nobody = Said(kind="other")
+        if any(matches(one, trace, None, nobody, words) is not None for one in self._texts):
+            return "tool" if tool_text is not None else "rpc"
         return None
+
+    def emptied(self, body: bytes) -> bool:
+        """Whether a list of tools is empty where there was one before, in any session: so some servers throttle."""
+        empty = b'"tools":[]' in re.sub(rb"\s", b"", body)
+        emptied = empty and self._listed
+        self._listed = self._listed or not empty
+        return emptied
 
 
 class Meter(httpx.AsyncBaseTransport):
@@ -130,6 +147,7 @@ class Meter(httpx.AsyncBaseTransport):
         refusals: what counts as a refusal.
         session: number of the session; None for requests outside of any.
         timeout_s: seconds that one request may take.
+        secrets: literal strings that must not appear in a sample.
         clock: seconds, never going back; the clock of the samples.
     """
 
@@ -141,88 +159,98 @@ class Meter(httpx.AsyncBaseTransport):
         *,
         session: int | None,
         timeout_s: float,
+        secrets: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner, self._report, self._refusals = inner, report, refusals
         self._session, self._timeout_s, self._clock = session, timeout_s, clock
-        self._listed = False
-        self._streamed = False
+        self._secrets = secrets
+        self._stream: _Shot | None = None
         self.has_session = False
         """Whether the server gave the session an id; only then does the client ask for a stream."""
         self.lines: deque[Line] = deque()
         """Where the next calls wait, one entry a call."""
-        self.streaming = anyio.Event()
-        """Set once the stream of the session stands, or will not."""
+        self._greeted, self._streaming = anyio.Event(), anyio.Event()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; see the module."""
         operation = _operation(request)
-        if operation is Operation.STREAM:
-            if self._streamed:
-                return _instead(request, "one stream a session is enough")
-            self._streamed = True
         line = self.lines.popleft() if operation is Operation.CALL and self.lines else None
-        shot = _Shot(line, self._clock)
+        shot = _Shot(request, operation, line, self._clock)
+        if operation is Operation.STREAM:
+            if self._stream is not None:
+                return _instead(request, "one stream a session is enough")
+            self._stream = shot
         request.extensions = {**request.extensions, "trace": shot.trace}
-        began = self._clock()
         try:
-            return await self._send(request, operation, shot)
+            return await self._send(request, shot)
         except NotSent:
             return _instead(request, "not sent")
         except Exception as error:  # noqa: BLE001  # whatever it is, it is a sample
-            self._add(operation, Outcome.FAILED, shot.sent_s or began, error=_kind(error))
+            self._add(shot, Outcome.FAILED, error=_kind(error))
             return _instead(request, "no answer")
         except BaseException:
-            if shot.sent_s is not None and not shot.told:
-                self._add(operation, Outcome.FAILED, shot.sent_s, error="interrupted")
+            if shot.sent_s is not None:
+                self._add(shot, Outcome.FAILED, error="interrupted")
             raise
         finally:
-            if line is not None and shot.sent_s is None:
+            if line is not None and not shot.lined_up:
                 line.arrive()
             if operation is Operation.STREAM:
-                self.streaming.set()
+                self._streaming.set()
+            if operation is Operation.OTHER:
+                self._greeted.set()
 
-    async def _send(self, request: httpx.Request, operation: Operation, shot: _Shot) -> httpx.Response:
-        with anyio.fail_after(self._timeout_s):
+    async def opened(self, stream_s: float) -> None:
+        """Return when all that opening a session takes was answered: what follows is not to overlap with it.
+
+        A server may keep the head of its stream back until it has something to say; it refuses at once. So a stream
+        that has no answer after a while is taken for one that stands.
+
+        Args:
+            stream_s: how long that while is, in seconds.
+        """
+        await self._greeted.wait()
+        if not self.has_session:
+            return
+        with anyio.move_on_after(stream_s):
+            await self._streaming.wait()
+        stream = self._stream
+        if stream is not None and stream.sent_s is not None and not stream.told:
+            stream.scope.deadline = math.inf
+            self._add(stream, Outcome.ACCEPTED)
+
+    async def _send(self, request: httpx.Request, shot: _Shot) -> httpx.Response:
+        with anyio.fail_after(min(self._timeout_s, CLOSE_S if shot.operation is Operation.CLOSE else math.inf)) as scope:
+            shot.scope = scope
             response = await self._inner.handle_async_request(request)
-            if operation is Operation.STREAM and response.is_success:
-                shot.told = True
-                self._add(operation, Outcome.ACCEPTED, shot.sent_s, response)
+            if shot.operation is Operation.STREAM and response.is_success and _events(response):
+                self._add(shot, Outcome.ACCEPTED, response)
                 return response
             try:
-                body = await _whole(response, _rpc_id(request))
+                body = await _whole(response, shot.rpc_id)
+                shot.received_s = self._clock()
             finally:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
-        shot.told = True
-        return self._judged(request, operation, shot.sent_s, response, body)
+        return self._judged(request, shot, response, body)
 
-    def _judged(
-        self, request: httpx.Request, operation: Operation, sent_s: float | None, response: httpx.Response, body: bytes
-    ) -> httpx.Response:
+    def _judged(self, request: httpx.Request, shot: _Shot, response: httpx.Response, body: bytes) -> httpx.Response:
         """Report one answer; give the client what it can live with."""
-        exchange = Exchange(
-            method=request.method,
-            url="",
-            status=response.status_code,
-            headers={name: clean(value, limit=500) for name, value in response.headers.items()},
-            body=body.decode("utf-8", errors="replace"),
-        )
-        said, tool_text = self._said(exchange, body)
-        layer = None if said is None else self._refusals.layer(exchange, said, tool_text)
-        if layer is None and operation is Operation.CALL and self._emptied(request, said, body):
+        said, layer = self._said(request, response, body)
+        listing = rpc_method(request) == "tools/list" and response.is_success
+        if layer is None and listing and (said is None or said.kind == "rpc-result") and self._refusals.emptied(body):
             layer = "rpc"
         if layer is not None:
-            code = said.rpc_code if said else None
-            self._add(operation, Outcome.REFUSED, sent_s, response, layer=layer, code=code)
+            self._add(shot, Outcome.REFUSED, response, layer=layer, code=said.rpc_code if said else None)
             return _instead(request, "refused")
-        self.has_session = self.has_session or "mcp-session-id" in response.headers
-        failed = self._failed(operation, response.status_code, said)
-        if operation is Operation.STREAM and not failed:
-            operation = Operation.OTHER  # nothing stands
-        self._add(operation, Outcome.FAILED if failed else Outcome.ACCEPTED, sent_s, response, error=failed)
-        if response.is_error and request.method != "DELETE":
-            return _instead(request, "refused")
+        self.has_session = self.has_session or (response.is_success and "mcp-session-id" in response.headers)
+        failed = self._failed(shot, response, said, body)
+        if shot.operation is Operation.STREAM and not failed:
+            shot.operation = Operation.OTHER  # nothing stands
+        self._add(shot, Outcome.FAILED if failed else Outcome.ACCEPTED, response, error=failed)
+        if failed or not response.is_success:
+            return _instead(request, "no answer")
         headers = {
             name: value
             for name, value in response.headers.items()
@@ -230,52 +258,62 @@ class Meter(httpx.AsyncBaseTransport):
         }
         return httpx.Response(response.status_code, headers=headers, content=body, request=request)
 
-    def _said(self, exchange: Exchange, body: bytes) -> tuple[Said | None, str | None]:
-        """What an answer says, where it may be a refusal: reading all of them would cost more than sending them."""
-        suspicious = (exchange.status or 0) >= 400 or b'"error"' in body or b'"isError"' in body
-        if not suspicious:
+    def _said(
+        self, request: httpx.Request, response: httpx.Response, body: bytes
+    ) -> tuple[Said | None, Layer | None]:
+        """What an answer says and where it refuses; nothing of one that cannot be a refusal.
+
+        Reading all of them would cost more than sending them.
+        """
+        if not (response.is_error or b'"error"' in body or b'"isError"' in body):
             return None, None
+        exchange = Exchange(
+            method=request.method,
+            url="",
+            status=response.status_code,
+            headers=dict(response.headers),
+            body=body.decode("utf-8", errors="replace"),
+        )
         said = read(exchange)
-        return said, _tool_error(exchange.body or "") if said.kind == "rpc-result" else None
+        tool_text = _tool_error(exchange.body or "") if said.kind == "rpc-result" else None
+        return said, self._refusals.layer(exchange, said, tool_text)
 
-    def _emptied(self, request: httpx.Request, said: Said | None, body: bytes) -> bool:
-        """Whether a list of tools that was there is empty now: that is how some servers throttle."""
-        if said is not None or rpc_method(request) != "tools/list":
-            return False
-        empty = b'"tools":[]' in body.replace(b" ", b"")
-        emptied = empty and self._listed
-        self._listed = self._listed or not empty
-        return emptied
-
-    def _failed(self, operation: Operation, status: int, said: Said | None) -> str | None:
+    def _failed(self, shot: _Shot, response: httpx.Response, said: Said | None, body: bytes) -> str | None:
         """The kind of failure of an answer that is no refusal; None where it is none."""
-        if operation in (Operation.CLOSE, Operation.STREAM) and status < 500:
+        status = response.status_code
+        if shot.operation in (Operation.CLOSE, Operation.STREAM) and status < 500:
             return None  # 404 and 405 are answers: there is nothing to close, or no stream to give
         if self._session is None and status < 500 and status not in (401, 403):
             return None  # what it asks for needs a session; that it was asked at all is what counts
-        if status >= 400:
+        if not response.is_success:
             return f"http-{status}"
-        if said is not None and said.kind == "rpc-error" and operation is Operation.OPEN:
+        if said is not None and said.kind == "rpc-error" and shot.operation is Operation.OPEN:
             return f"rpc {said.rpc_code}"
+        if shot.rpc_id is not None and not _may_answer(response, body):
+            return "not-mcp"  # the client would wait for the answer for ever
         return None
 
     def _add(
         self,
-        operation: Operation,
+        shot: _Shot,
         outcome: Outcome,
-        sent_s: float | None,
         response: httpx.Response | None = None,
         *,
         layer: Layer | None = None,
         code: int | None = None,
         error: str | None = None,
     ) -> None:
-        received = self._clock()
+        """Report what became of a request; only the first report of it counts."""
+        if shot.told:
+            return
+        shot.told = True
+        if shot.line is not None and outcome is not Outcome.ACCEPTED:
+            shot.line.spoiled += 1
         sample = Sample(
-            operation=operation,
+            operation=shot.operation,
             outcome=outcome,
-            sent_s=received if sent_s is None else sent_s,
-            received_s=received,
+            sent_s=shot.began_s if shot.sent_s is None else shot.sent_s,
+            received_s=self._clock() if shot.received_s is None else shot.received_s,
             session=self._session,
             layer=layer,
             code=code,
@@ -284,11 +322,14 @@ class Meter(httpx.AsyncBaseTransport):
         if response is not None:
             now, headers = datetime.now(UTC), response.headers
             limits: Mapping[str, str] = {name: value for name, value in headers.items() if "ratelimit" in name}
+            secrets = (*self._secrets, *shot.signature)
             sample = replace(
                 sample,
                 status=response.status_code,
                 retry_after_s=retry_after(headers.get("retry-after"), now),
-                stated=tuple(replace(one, name=clean(one.name, limit=60)) for one in stated(limits, now)),
+                stated=tuple(
+                    replace(one, name=clean(one.name, limit=60, secrets=secrets)) for one in stated(limits, now)
+                ),
             )
         self._report(sample)
 
@@ -298,18 +339,28 @@ class Meter(httpx.AsyncBaseTransport):
 
 
 class _Shot:
-    """When one request left: told by the trace of httpcore, once its connection was made."""
+    """One request on its way: when it left, told by the trace of httpcore, and what was reported of it."""
 
-    def __init__(self, line: Line | None, clock: Callable[[], float]) -> None:
-        self._line, self._clock = line, clock
+    def __init__(
+        self, request: httpx.Request, operation: Operation, line: Line | None, clock: Callable[[], float]
+    ) -> None:
+        self.operation, self.line, self._clock = operation, line, clock
+        self.rpc_id = _rpc_id(request) if request.method == "POST" else None
+        self.signature = _SIGNATURE.findall(request.headers.get("authorization", ""))
+        self.began_s = clock()
         self.sent_s: float | None = None
-        self.told = False
+        self.received_s: float | None = None
+        self.lined_up = self.told = False
+        self.scope = anyio.CancelScope()
 
-    async def trace(self, name: str, _: Mapping[str, Any]) -> None:
+    async def trace(self, name: str, info: Mapping[str, Any]) -> None:
         if not name.endswith("send_request_headers.started") or self.sent_s is not None:
             return
-        if self._line is not None:
-            await self._line.wait()
+        if getattr(info.get("request"), "method", b"") == b"CONNECT":
+            return  # asks a proxy for a tunnel
+        if self.line is not None:
+            self.lined_up = True
+            await self.line.wait()
         self.sent_s = self._clock()
 
 
@@ -333,20 +384,39 @@ def _rpc_id(request: httpx.Request) -> object:
 
 async def _whole(response: httpx.Response, request_id: object) -> bytes:
     """The body; of an event stream, what came until the event that answers the request."""
-    body = b""
-    events = "text/event-stream" in response.headers.get("content-type", "")
+    body, looked, read = bytearray(), 0, 0
+    events = _events(response)
     async for piece in response.aiter_raw():
         body += piece
         if len(body) > MAX_BODY:
             raise ResponseTooLarge(f"more than {MAX_BODY // 2**20} MiB in one answer")
-        if events and body.endswith((b"\n\n", b"\r\n\r\n")) and _answers(body, request_id):
-            break
-    return body
+        # What was looked at is not looked at again: a hostile server sends many small events.
+        ends = [found.end() for found in _EVENT_END.finditer(body, max(read, looked - 3))] if events else []
+        looked = len(body)
+        if ends:
+            if _answers(bytes(body[read : ends[-1]]), request_id):
+                break
+            read = ends[-1]
+    return bytes(body)
+
+
+def _events(response: httpx.Response) -> bool:
+    return "text/event-stream" in response.headers.get("content-type", "")
 
 
 def _answers(body: bytes, request_id: object) -> bool:
+    """Whether the answer to a request is among events; one to nobody in particular is an answer to it too."""
     messages = map(_json, event_data(body.decode("utf-8", errors="replace")))
-    return any(isinstance(one, dict) and one.get("id") == request_id and "method" not in one for one in messages)
+    return any(
+        isinstance(one, dict) and "method" not in one and (one.get("id") == request_id or "error" in one)
+        for one in messages
+    )
+
+
+def _may_answer(response: httpx.Response, body: bytes) -> bool:
+    """Whether a body may hold a JSON-RPC answer; to read it would cost more than to send it."""
+    kind = response.headers.get("content-type", "")
+    return ("json" in kind or "text/event-stream" in kind) and (b'"result"' in body or b'"error"' in body)
 
 
 def _json(text: str) -> Any:
@@ -374,7 +444,7 @@ def _instead(request: httpx.Request, why: str) -> httpx.Response:
         return httpx.Response(405, request=request)
     number = _rpc_id(request) if request.method == "POST" else None
     if number is None:
-        return httpx.Response(202, request=request)
+        return httpx.Response(200 if request.method == "DELETE" else 202, request=request)
     error = {"jsonrpc": "2.0", "id": number, "error": {"code": -32000, "message": f"mcpdoctor: {why}"}}
     return httpx.Response(200, json=error, request=request)
 
@@ -383,5 +453,7 @@ def _kind(error: BaseException) -> str:
     """What kept an answer from coming, in a word."""
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "timeout"
+    if isinstance(error, ResponseTooLarge):
+        return "too-large"
     links = [link for chain in unwrap(error) for link in chain]
     return next((_LOCAL[link.errno] for link in links if link.errno in _LOCAL), "connection-lost")

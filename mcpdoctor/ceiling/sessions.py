@@ -135,6 +135,7 @@ class Sessions:
             secrets=way.signer.resolved.secrets if way.signer else (),
             proxy=self._proxy,
             local_address=way.local_address,
+            keep=False,
         )
         return Meter(
             inner,
