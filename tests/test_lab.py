@@ -170,7 +170,15 @@ def test_the_port_can_be_chosen():
 
 @pytest.mark.parametrize(
     "options",
-    [{"mode": "2025"}, {"per": "planet"}, {"noise": 1.5}, {"latency_s": -1.0}, {"limits": ("sessions",)}],
+    [
+        {"mode": "2025"},
+        {"per": "planet"},
+        {"noise": 1.5},
+        {"latency_s": -1.0},
+        {"limits": ("sessions",)},
+        {"refusal": "418"},
+        {"retry_after_s": -1.0},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match=r"use|write|share|less than"):
@@ -497,19 +505,28 @@ def test_aws_mcp_holds_seven_sessions_of_each_caller():
         assert "retry-after" not in refused.headers
         assert post(lab, url, LIST, lab.env, session=sessions[0]).status_code == 200
         assert statuses(lab, url, lab.identities["session"], times=1) == [200]
-        assert statuses(lab, url, times=9) == [200] * 9
         assert post(lab, lab.endpoints["aws-mcp/us-west-2"], INITIALIZE, lab.env, region="us-west-2").status_code == 200
         assert close(lab, url, sessions[0], lab.env).status_code == 200
         assert statuses(lab, url, lab.env, times=2) == [200, 429]
 
 
-def test_an_initialize_that_fails_takes_no_place():
-    with Lab(Options(limits=("sessions:1",))) as lab:
-        url = path_of(lab, US)
-        with client(lab, lab.env) as http:
-            for _ in range(3):
-                assert http.post(url, json=INITIALIZE, headers={"accept": "text/html"}).status_code == 406
-        assert statuses(lab, url, lab.env, times=2) == [200, 429]
+@pytest.mark.parametrize("name", [US, "aws-knowledge"])
+def test_callers_without_a_signature_hold_four_sessions(name):
+    with Lab() as lab:
+        url = lab.endpoints[name]
+        sessions = [opened(lab, url) for _ in range(4)]
+        refused = post(lab, url, INITIALIZE)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, -32004)
+        assert post(lab, url, LIST, session=sessions[0]).status_code == 200
+        assert close(lab, url, sessions[0]).status_code == 200
+        assert statuses(lab, url, times=2) == [200, 429]
+
+
+def test_callers_with_and_without_a_signature_have_limits_of_their_own():
+    with Lab(Options(per="address")) as lab:
+        url = lab.endpoints[US]
+        assert statuses(lab, url, times=5) == [200] * 4 + [429]
+        assert statuses(lab, url, lab.env, times=8) == [200] * 7 + [429]
 
 
 def test_limits_can_count_addresses():
@@ -544,9 +561,9 @@ async def together(lab, url, times):
     return sorted(gathered)
 
 
-def test_knowledge_answers_four_requests_at_a_time():
+def test_a_place_in_flight_is_taken_until_the_answer():
     # That two are refused shows that six were there at once: latency blocks nobody.
-    with Lab(Options(latency_s=0.5)) as lab:
+    with Lab(Options(latency_s=0.5, limits=("in-flight:4",))) as lab:
         url = path_of(lab, "knowledge")
         assert anyio.run(together, lab, url, 4) == [200] * 4
         assert anyio.run(together, lab, url, 6) == [200] * 4 + [429] * 2
@@ -588,9 +605,11 @@ def test_an_open_stream_takes_no_place_in_flight():
         of_session = {"mcp-session-id": session}
         with client(lab, lab.env, **scope) as http, http.stream("GET", url, headers=of_session) as stream:
             assert stream.status_code == 200
-            assert next(stream.iter_raw()) == b": ping\n\n"
+            pieces = stream.iter_raw()  # without a name it would be closed at once, and the stream with it
+            assert next(pieces) == b": ping\n\n"
             assert post(lab, url, LIST, lab.env, session=session, **scope).status_code == 200
             assert close(lab, url, session, lab.env, **scope).status_code == 200
+            assert list(pieces) == []
         with client(lab, lab.env, **scope) as http:
             assert http.get(url).status_code == 405
 

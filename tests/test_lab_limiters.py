@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpdoctor.lab.limiters import Limit, Limiter, build, parse_limit
+from mcpdoctor.lab.limiters import Limit, Limiter, Quota, build, parse_limit
 
 
 def built(text) -> Limiter:
@@ -42,7 +42,7 @@ def test_what_is_not_a_limit_is_refused_with_the_ways_to_write_one(text):
         parse_limit(text)
 
 
-@pytest.mark.parametrize("text", ["sessions:0", "rate:0/s", "window:0/10s", "sliding:5/0s"])
+@pytest.mark.parametrize("text", ["sessions:0", "rate:0/s", "window:0/10s", "sliding:5/0s", "rate:5/s,burst:0"])
 def test_a_limit_of_zero_is_refused(text):
     with pytest.raises(ValueError, match="lets nothing through"):
         parse_limit(text)
@@ -99,3 +99,62 @@ def test_no_stretch_of_a_sliding_window_holds_more_than_allowed(times):
     limiter = built("sliding:3/5s")
     taken = [now for now in times if limiter.admit("me", now)]
     assert all(after - before >= 5 for before, after in zip(taken, taken[3:], strict=False))
+
+
+def quota_of(limiter: Limiter, now, caller="me") -> Quota:
+    quota = limiter.quota(caller, now)
+    assert quota is not None
+    assert quota == limiter.quota(caller, now), "asking changes nothing"
+    return quota
+
+
+def quotas(limiter, times):
+    """What is left after a request at each time, and seconds until there is more."""
+    told = []
+    for now in times:
+        limiter.admit("me", now)
+        quota = quota_of(limiter, now)
+        told.append((quota.left, quota.more_s))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("text", "quota"),
+    [
+        ("rate:10/s,burst:20", Quota(most=20, window_s=2, left=20, more_s=0)),
+        ("rate:3/s,burst:10", Quota(most=10, window_s=4, left=10, more_s=0)),
+        ("rate:0.07/s,burst:7", Quota(most=7, window_s=100, left=7, more_s=0)),
+        ("rate:100/s,burst:1", Quota(most=1, window_s=1, left=1, more_s=0)),
+        ("window:60/10s", Quota(most=60, window_s=10, left=60, more_s=0)),
+        ("sliding:60/2.5s", Quota(most=60, window_s=3, left=60, more_s=0)),
+    ],
+)
+def test_a_rate_can_tell_its_quota_in_whole_seconds(text, quota):
+    assert quota_of(built(text), 7.0) == quota
+
+
+@pytest.mark.parametrize("text", ["sessions:2", "in-flight:2"])
+def test_places_have_no_quota_over_time(text):
+    assert built(text).quota("me", 7.0) is None
+
+
+def test_a_quota_says_what_is_left_and_when_there_is_more():
+    assert quotas(built("rate:0.5/s,burst:2"), [0, 0, 0, 1, 3]) == [(1, 2), (0, 2), (0, 2), (0, 1), (0, 1)]
+    assert quotas(built("window:2/10s"), [18, 19, 19.5, 20]) == [(1, 2), (0, 1), (0, 1), (1, 10)]
+    assert quotas(built("sliding:2/10s"), [18, 19, 19.5, 28]) == [(1, 10), (0, 9), (0, 9), (0, 1)]
+    limiter = built("window:2/10s")
+    assert quotas(limiter, [18]) == [(1, 2)]
+    assert quota_of(limiter, 18, caller="somebody else").left == 2
+
+
+@given(
+    st.sampled_from(["rate:0.7/s,burst:3", "window:3/5s", "sliding:3/2.5s"]),
+    st.lists(st.floats(min_value=0, max_value=50), min_size=1, max_size=60).map(sorted),
+)
+def test_who_waits_as_long_as_the_quota_says_is_admitted(text, times):
+    limiter = built(text)
+    for now in times:
+        left = quota_of(limiter, now).left
+        assert limiter.admit("me", now) == (left > 0)
+    quota = quota_of(limiter, times[-1])
+    assert quota.left or limiter.admit("me", times[-1] + quota.more_s + 1e-6)

@@ -17,6 +17,7 @@ from mcpdoctor.lab.doors import Rules
 from mcpdoctor.lab.exchange import Seen
 from mcpdoctor.lab.faults import FAULTS, Fault
 from mcpdoctor.lab.limiters import Limit, parse_limit
+from mcpdoctor.lab.messages import REFUSALS
 from mcpdoctor.lab.services import SERVICES
 
 if TYPE_CHECKING:
@@ -39,8 +40,15 @@ class Options:
         noise: The share of requests, from 0 to 1, answered at random with 429 or 503 (half each).
         seed: Makes that randomness repeatable.
         limits: What every server but the faults limits, as `parse_limit` reads it; empty for the defaults: 7 sessions
-            for each signed caller of aws-mcp, 4 requests at a time for anonymous callers of aws-knowledge.
+            for each signed caller of aws-mcp, 4 for each anonymous caller of aws-mcp and of aws-knowledge.
         per: What limits count by: `identity` (callers without a signature by address) or `address`.
+        refusal: How a limiter says no: `429`, `503` (as nginx does), `rpc` (200 with a JSON-RPC error; what is no
+            JSON-RPC request is neither refused nor counted) or `tool` (200 with a failed tool call; what is no tool
+            call is neither refused nor counted).
+        retry_after_s: Seconds for the header `Retry-After` of a refusal, rounded up; None for no such header.
+        rate_headers: Whether the headers `RateLimit-Policy` and `RateLimit` of every answer state the limits of kind
+            `rate`, `window` and `sliding` that bind its caller.
+        streams: Whether an open GET stream counts as a request in flight.
         port: The port of plain HTTP; 0 for a free one.
         https_port: The port of TLS; 0 for a free one.
     """
@@ -51,6 +59,10 @@ class Options:
     seed: int = 0
     limits: tuple[str, ...] = ()
     per: str = "identity"
+    refusal: str = "429"
+    retry_after_s: float | None = None
+    rate_headers: bool = False
+    streams: bool = False
     port: int = 0
     https_port: int = 0
 
@@ -81,6 +93,10 @@ class Lab:
             raise ValueError(f"No such mode: {options.mode!r}; use one of {', '.join(MODES)}.")
         if options.per not in {"identity", "address"}:
             raise ValueError(f"Limits cannot count by {options.per!r}; use identity or address.")
+        if options.refusal not in REFUSALS:
+            raise ValueError(f"No limiter refuses with {options.refusal!r}; use one of {', '.join(REFUSALS)}.")
+        if options.retry_after_s is not None and options.retry_after_s < 0:
+            raise ValueError(f"Retry-After cannot be less than 0 seconds: {options.retry_after_s}.")
         if not 0 <= options.noise <= 1:
             raise ValueError(f"Noise is a share from 0 to 1, not {options.noise}.")
         if options.latency_s < 0:
@@ -108,6 +124,10 @@ class Lab:
             by_address=self.options.per == "address",
             noise=self.options.noise,
             chance=Random(self.options.seed),  # noqa: S311 - noise, not a secret
+            refusal=self.options.refusal,
+            retry_after_s=self.options.retry_after_s,
+            rate_headers=self.options.rate_headers,
+            streams=self.options.streams,
         )
         app = App(rules=rules, limits=self._limits, latency_s=self.options.latency_s)
         app.requests = self.requests

@@ -36,14 +36,12 @@ class App:
         self._by_host: dict[str, tuple[Service, Door]] = {}
         self._by_prefix: dict[str, Door] = {}
         for service in SERVICES:
-            door = _door(service, rules, chosen or (limiters.parse_limit(service.limit),))
-            # "Unauthenticated callers have lower limits" says AWS, but not which: by default the lab has none for them.
-            door.spares_anonymous = not chosen and service.signing is not None
+            door = _door(service, rules, chosen)
             self._by_host[service.host] = service, door
             self._by_prefix[service.prefix] = door
         quiet = Rules(closed=False, by_address=False, noise=0.0, chance=Random(0), clock=rules.clock)  # noqa: S311 - not a secret
         self._faults: dict[str, tuple[Fault, Door]] = {
-            fault.path: (fault, _door(_behind(fault), quiet, ())) for fault in FAULTS.values() if fault.answer
+            fault.path: (fault, _door(_behind(fault), quiet)) for fault in FAULTS.values() if fault.answer
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,10 +103,16 @@ class App:
         return [*self._by_prefix.values(), *(door for _, door in self._faults.values())]
 
 
-def _door(service: Service, rules: Rules, limits: Iterable[limiters.Limit]) -> Door:
-    built = tuple(limiter for limit in limits if (limiter := limiters.build(limit)) is not None)
+def _door(service: Service, rules: Rules, chosen: tuple[limiters.Limit, ...] = ()) -> Door:
+    signed = _built(chosen or (limiters.parse_limit(service.limit),))
+    # What was chosen counts everybody together: with `per address`, one address is one caller, signed or not.
+    anonymous = signed if chosen else _built((limiters.parse_limit(service.anonymous_limit),))
     backend = Backend(name=f"lab {service.name}", tools=service.tools)
-    return Door(service=service, backend=backend, limiters=built, rules=rules)
+    return Door(service=service, backend=backend, limiters=signed, anonymous_limiters=anonymous, rules=rules)
+
+
+def _built(limits: Iterable[limiters.Limit]) -> tuple[limiters.Limiter, ...]:
+    return tuple(limiter for limit in limits if (limiter := limiters.build(limit)) is not None)
 
 
 def _behind(fault: Fault) -> Service:

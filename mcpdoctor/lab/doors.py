@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from random import Random
@@ -17,8 +18,10 @@ from mcpdoctor.lab.limiters import Limiter
 from mcpdoctor.lab.messages import (
     EXPIRED_TOKEN,
     METHOD_MISMATCH,
+    REFUSALS,
     UNVERIFIED,
     Answer,
+    Headers,
     Request,
     aws_error,
     edge,
@@ -51,6 +54,10 @@ class Rules:
         by_address: Whether limits count addresses rather than callers.
         noise: The share of requests answered with 429 or 503 at random.
         chance: Where that randomness comes from.
+        refusal: How a limiter says no, a key of `REFUSALS`.
+        retry_after_s: What it asks to wait, if anything.
+        rate_headers: Whether every answer states the rates that bind its caller.
+        streams: Whether an open GET stream is a request in flight, as it is to nginx.
         clock: Seconds of a monotonic clock.
     """
 
@@ -58,6 +65,10 @@ class Rules:
     by_address: bool
     noise: float
     chance: Random
+    refusal: str = "429"
+    retry_after_s: float | None = None
+    rate_headers: bool = False
+    streams: bool = False
     clock: Callable[[], float] = time.monotonic
 
 
@@ -69,7 +80,7 @@ class Session:
     counted_as: str
     held: list[Limiter]
     used: float
-    streams: int = 0
+    streams: list[Exchange] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def idle(self, now: float) -> bool:
@@ -91,24 +102,24 @@ class Door:
     Attributes:
         service: What it stands in for.
         backend: The MCP server behind it.
-        limiters: What each request has to pass.
+        limiters: What each request of a caller with a signature has to pass.
+        anonymous_limiters: The same for callers without one.
         rules: What the options say.
-        spares_anonymous: Whether the limiters are for signed callers only.
         keys: The keys it knows.
     """
 
     service: Service
     backend: Backend
     limiters: tuple[Limiter, ...]
+    anonymous_limiters: tuple[Limiter, ...]
     rules: Rules
-    spares_anonymous: bool = False
     keys: Mapping[str, sigv4.Key] = field(default_factory=lambda: accounts.KEYS)
     _sessions: dict[str, Session] = field(default_factory=dict)
 
     async def enter(self, exchange: Exchange) -> None:
         """Answer one request."""
         request = exchange.request
-        exchange.add_headers(request_id())
+        exchange.add_id(request_id())
         if answer := self._without_session(request):
             await exchange.answer(answer)
             return
@@ -120,9 +131,12 @@ class Door:
             await exchange.answer(answer)
             return
         counted_as = request.client if self.rules.by_address else f"{who} {request.client if who == ANONYMOUS else ''}"
-        held = self._admit(request, who, counted_as)
+        limiters = self.anonymous_limiters if who == ANONYMOUS else self.limiters
+        held = self._admit(request, limiters, counted_as)
+        if self.rules.rate_headers:
+            exchange.add_headers(_stated(limiters, counted_as, self.rules.clock()))
         if held is None:
-            await exchange.answer(too_many(request))
+            await exchange.answer(self._refusal(request))
             return
 
         def settle() -> None:
@@ -158,11 +172,11 @@ class Door:
                 return
             session.used = now
             if request.method == "GET":
-                session.streams += 1
+                session.streams.append(exchange)
                 try:
                     await exchange.answer(Answer(headers=(("content-type", "text/event-stream"),), body=session.stream))
                 finally:
-                    session.streams -= 1
+                    session.streams.remove(exchange)
                     session.used = self.rules.clock()
                 return
         await exchange.forward(self.backend.handle, as_events=self.service.event_stream)
@@ -179,25 +193,28 @@ class Door:
                 self._sessions[known].used = self.rules.clock()
             return False
         opened = exchange.sent_header(_SESSION)
-        if request.rpc_method != "initialize" or opened is None:
+        # The SDK also gives a session id to an initialize that it answers with a JSON-RPC error.
+        if request.rpc_method != "initialize" or opened is None or not exchange.succeeded:
             return False
         self._sessions[opened] = Session(caller=who, counted_as=counted_as, held=held, used=self.rules.clock())
         return True
 
-    def _admit(self, request: Request, who: str, counted_as: str) -> list[Limiter] | None:
+    def _admit(self, request: Request, limiters: Iterable[Limiter], counted_as: str) -> list[Limiter] | None:
         """The limiters that took the request in, or None when one refused it.
 
-        Rates count every request, but nobody is kept from closing a session. Only POST counts as being in flight: a GET
-        stream stays open as long as its session and would hold a place without asking anything.
+        Rates count every request, but nobody is kept from closing a session. Only POST counts as being in flight,
+        unless the options say otherwise: a GET stream stays open as long as its session and would hold a place without
+        asking anything.
         """
         now, held = self.rules.clock(), list[Limiter]()
-        if self.spares_anonymous and who == ANONYMOUS:
+        if not self._reaches(request):
             return held
-        opening = request.method == "POST" and request.rpc_method == "initialize"
-        wanted = (
-            {"nothing"} | ({"request"} if request.method == "POST" else set()) | ({"session"} if opening else set())
-        )
-        for limiter in self.limiters:
+        wanted = {"nothing"}
+        if request.method == "POST" or (request.method == "GET" and self.rules.streams):
+            wanted.add("request")
+        if request.method == "POST" and request.rpc_method == "initialize":
+            wanted.add("session")
+        for limiter in limiters:
             if limiter.holds not in wanted:
                 continue
             if limiter.admit(counted_as, now):
@@ -207,6 +224,24 @@ class Door:
                     taken.release(counted_as)
                 return None
         return held
+
+    def _reaches(self, request: Request) -> bool:
+        """Whether limiters see a request: those that answer behind HTTP see only what they could answer."""
+        match self.rules.refusal:
+            case "rpc":
+                return request.method == "POST" and request.rpc_method is not None and "id" in request.rpc
+            case "tool":
+                return request.method == "POST" and request.rpc_method == "tools/call" and "id" in request.rpc
+            case _:
+                return True
+
+    def _refusal(self, request: Request) -> Answer:
+        answer = REFUSALS[self.rules.refusal](request)
+        if self.rules.retry_after_s is None:
+            return answer
+        # Whole seconds are all that the header takes (RFC 9110, section 10.2.3).
+        wait = ("retry-after", str(math.ceil(self.rules.retry_after_s)))
+        return replace(answer, headers=(*answer.headers, wait))
 
     async def sweep(self) -> None:
         """End sessions that were silent for too long, so that their places come free."""
@@ -224,6 +259,9 @@ class Door:
             session.ended.set()
             for limiter in session.held:
                 limiter.release(session.counted_as)
+            # Not only when each stream notices: who has read the answer to DELETE finds these places free as well.
+            for stream in session.streams:
+                stream.end()
 
     def _noise(self, request: Request) -> Answer | None:
         if request.method != "POST" or self.rules.chance.random() >= self.rules.noise:
@@ -300,6 +338,18 @@ class Door:
         if self.service.family == "agentcore":  # reported: aws/agentcore-cli issue 714
             return aws_error("AccessDeniedException", METHOD_MISMATCH, status=403)
         return self._challenge(request)
+
+
+def _stated(limiters: Iterable[Limiter], counted_as: str, now: float) -> Headers:
+    """What a caller has left, as draft-ietf-httpapi-ratelimit-headers-10 writes it; nothing without a rate."""
+    quotas = [quota for limiter in limiters if (quota := limiter.quota(counted_as, now)) is not None]
+    if not quotas:
+        return ()
+    named = [(f'"lab-{number}"' if number > 1 else '"lab"', quota) for number, quota in enumerate(quotas, 1)]
+    return (
+        ("ratelimit-policy", ", ".join(f"{name};q={quota.most};w={quota.window_s}" for name, quota in named)),
+        ("ratelimit", ", ".join(f"{name};r={quota.left};t={quota.more_s}" for name, quota in named)),
+    )
 
 
 def method_not_allowed() -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,7 +70,9 @@ class Exchange:
         )
         self._scope, self._receive, self._send = scope, receive, send
         self._latency_s = latency_s
+        self._id: Headers = ()
         self._added: Headers = ()
+        self._said = bytearray()
         self._sent: Headers = ()
         self._at_end: Callable[[], None] | None = None
 
@@ -109,8 +112,21 @@ class Exchange:
         """The status that was sent."""
         return self.seen.status
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the application that the request was forwarded to answered with a JSON-RPC result."""
+        try:
+            said = json.loads(self._said)
+        except ValueError:
+            return False
+        return self.status == HTTPStatus.OK and isinstance(said, dict) and "result" in said
+
+    def add_id(self, headers: Headers) -> None:
+        """Give the answer an id, unless it comes with one of its own."""
+        self._id = headers
+
     def add_headers(self, headers: Headers) -> None:
-        """Give headers to the answer, unless it comes with an id of its own."""
+        """Give headers to the answer, whatever it is."""
         self._added = headers
 
     def sent_header(self, name: str) -> str | None:
@@ -159,10 +175,17 @@ class Exchange:
         async def receive() -> Message:
             return next(again, None) or await self._receive()
 
-        await handle(self._scope, receive, _wrapped_in_events(self.send) if as_events else self.send)
+        send = _wrapped_in_events(self.send) if as_events else self.send
+
+        async def listening(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                self._said += message.get("body", b"")
+            await send(message)
+
+        await handle(self._scope, receive, listening)
 
     async def send(self, message: Message) -> None:
-        """Pass one ASGI message to the client; the first after the latency, with date and id."""
+        """Pass one ASGI message to the client; the first after the latency, with date, id and what was added."""
         if message["type"] == "http.response.start":
             if self._latency_s:
                 await asyncio.sleep(self._latency_s)
@@ -170,8 +193,8 @@ class Exchange:
             names = {name for name, _ in headers}
             if b"date" not in names:
                 headers.append((b"date", formatdate(time() + self.clock_shift_s, usegmt=True).encode()))
-            if not names & {b"x-amzn-requestid", b"x-amz-cf-id"}:
-                headers += [(name.encode(), value.encode()) for name, value in self._added]
+            added = self._added if names & {b"x-amzn-requestid", b"x-amz-cf-id"} else self._id + self._added
+            headers += [(name.encode(), value.encode()) for name, value in added]
             self.seen.status = int(message["status"])
             self._sent = tuple((_text(name), _text(value)) for name, value in headers)
             message = {**message, "headers": headers}

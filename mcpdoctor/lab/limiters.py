@@ -6,6 +6,7 @@ lab has each of them. All run on the event loop of one thread and take the time 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -45,6 +46,23 @@ class Limit:
     burst: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a limiter of a rate can tell a caller, in the whole numbers that headers take.
+
+    Attributes:
+        most: How many requests a caller who was quiet may send at once.
+        window_s: In how many seconds as many are given again, rounded up.
+        left: How many are left.
+        more_s: Seconds until there are more, rounded up; 0 when none is missing.
+    """
+
+    most: int
+    window_s: int
+    left: int
+    more_s: int
+
+
 class Limiter(Protocol):
     """Admits or refuses one caller's requests.
 
@@ -60,6 +78,10 @@ class Limiter(Protocol):
 
     def release(self, caller: str) -> None:
         """Give back what an admission took."""
+        ...
+
+    def quota(self, caller: str, now: float) -> Quota | None:
+        """What the caller has left at `now`; None where nothing is counted over time."""
         ...
 
 
@@ -81,9 +103,9 @@ def parse_limit(text: str) -> Limit:
             continue
         parts = match.groupdict()
         amount, period = float(parts.get("amount") or 0), float(parts.get("period") or 0)
-        if kind != "none" and (not amount or (parts.get("period") and not period)):
-            raise ValueError(f"A limit of zero lets nothing through: {text!r}; {HOW}.")
         burst = int(parts.get("burst") or max(1, int(amount))) if kind == "rate" else 0
+        if kind != "none" and (not amount or (parts.get("period") and not period) or (kind == "rate" and not burst)):
+            raise ValueError(f"A limit of zero lets nothing through: {text!r}; {HOW}.")
         return Limit(kind=kind, amount=amount, period_s=period, burst=burst)
     raise ValueError(f"Not a limit: {text!r}; {HOW}.")
 
@@ -132,6 +154,9 @@ class Held:
         """Give a place back."""
         self._held[caller] -= 1
 
+    def quota(self, caller: str, now: float) -> None:
+        """A place comes free when somebody leaves, which no header can tell."""
+
 
 @dataclass(slots=True, kw_only=True)
 class TokenBucket:
@@ -144,14 +169,28 @@ class TokenBucket:
 
     def admit(self, caller: str, now: float) -> bool:
         """Whether a token was left at `now`; a refused request takes none."""
-        tokens, then = self._buckets.get(caller, (float(self.burst), now))
-        tokens = min(float(self.burst), tokens + (now - then) * self.per_s)
+        tokens = self._tokens(caller, now)
         admitted = tokens >= 1
         self._buckets[caller] = (tokens - admitted, now)
         return admitted
 
     def release(self, caller: str) -> None:
         """Nothing is held."""
+
+    def quota(self, caller: str, now: float) -> Quota:
+        """The tokens in the bucket; the window is the time that an empty one takes to fill."""
+        tokens = self._tokens(caller, now)
+        missing = 0.0 if tokens == self.burst else 1 - tokens % 1
+        return Quota(
+            most=self.burst,
+            window_s=_whole(self.burst / self.per_s),
+            left=int(tokens),
+            more_s=_whole(missing / self.per_s),
+        )
+
+    def _tokens(self, caller: str, now: float) -> float:
+        tokens, then = self._buckets.get(caller, (float(self.burst), now))
+        return min(float(self.burst), tokens + (now - then) * self.per_s)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,15 +204,25 @@ class FixedWindow:
 
     def admit(self, caller: str, now: float) -> bool:
         """Whether the window of `now` has room; refused requests are not counted."""
-        window = int(now // self.period_s)
-        seen, count = self._counts.get(caller, (window, 0))
-        count = count if seen == window else 0
+        window, count = self._window(caller, now)
         admitted = count < self.most
         self._counts[caller] = (window, count + admitted)
         return admitted
 
     def release(self, caller: str) -> None:
         """Nothing is held."""
+
+    def quota(self, caller: str, now: float) -> Quota:
+        """What is left of the window of `now`."""
+        window, count = self._window(caller, now)
+        rest = (window + 1) * self.period_s - now if count else 0.0
+        return Quota(most=self.most, window_s=_whole(self.period_s), left=self.most - count, more_s=_whole(rest))
+
+    def _window(self, caller: str, now: float) -> tuple[int, int]:
+        """The number of the window, and how many requests it has seen."""
+        window = int(now // self.period_s)
+        seen, count = self._counts.get(caller, (window, 0))
+        return window, count if seen == window else 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,9 +236,7 @@ class SlidingWindow:
 
     def admit(self, caller: str, now: float) -> bool:
         """Whether the last period before `now` has room; refused requests are not counted."""
-        times = self._times[caller]
-        while times and times[0] <= now - self.period_s:
-            times.popleft()
+        times = self._recent(caller, now)
         if len(times) >= self.most:
             return False
         times.append(now)
@@ -197,3 +244,20 @@ class SlidingWindow:
 
     def release(self, caller: str) -> None:
         """Nothing is held."""
+
+    def quota(self, caller: str, now: float) -> Quota:
+        """What is left; there is more when the oldest request is forgotten."""
+        times = self._recent(caller, now)
+        rest = times[0] + self.period_s - now if times else 0.0
+        return Quota(most=self.most, window_s=_whole(self.period_s), left=self.most - len(times), more_s=_whole(rest))
+
+    def _recent(self, caller: str, now: float) -> deque[float]:
+        times = self._times[caller]
+        while times and times[0] <= now - self.period_s:
+            times.popleft()
+        return times
+
+
+def _whole(seconds: float) -> int:
+    # Up, so that who keeps to it is not refused; but 0.7 / 0.07 is ten, whatever floating point says.
+    return math.ceil(seconds - 1e-9)

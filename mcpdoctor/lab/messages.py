@@ -7,7 +7,7 @@ exactly, odd punctuation included: clients match on them.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ EXPIRED_TOKEN = (
     "credentials, you may need to re-authenticate to obtain new credentials."
 )
 SESSION_LOST = "The provided SessionId was not found or has expired, please re-initialize your connection."
+TOO_MANY_CODE = -32004
 TOO_MANY = "Too many requests. Please try again later."
 METHOD_MISMATCH = (
     "Authorization method mismatch. The agent is configured for a different authorization method than what was used in "
@@ -161,7 +162,38 @@ def rpc_result(request: Request, result: object, *, headers: Headers = ()) -> An
 def too_many(request: Request, *, retry_after: int | None = None) -> Answer:
     """429 as Knowledge sends it (reported: awslabs/mcp issue 2949); AWS sends no `Retry-After`."""
     wait = (("retry-after", str(retry_after)),) if retry_after is not None else ()
-    return rpc_error(request, -32004, TOO_MANY, status=429, headers=(*wait, *edge("Error")))
+    return rpc_error(request, TOO_MANY_CODE, TOO_MANY, status=429, headers=(*wait, *edge("Error")))
+
+
+def nginx_limited(request: Request) -> Answer:  # noqa: ARG001 - says the same to everybody
+    """503 and its page, as nginx refuses what is too much unless `limit_req_status` says otherwise."""
+    title = "503 Service Temporarily Unavailable"
+    page = (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+        "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    )
+    return in_html(page, status=503, headers=(("server", "nginx"), *request_id()))
+
+
+def rpc_too_many(request: Request) -> Answer:
+    """The refusal of a server that counts behind HTTP: 200 and a JSON-RPC error, here a well-formed one."""
+    error = {"code": TOO_MANY_CODE, "message": TOO_MANY}
+    return in_json({"jsonrpc": "2.0", "id": request.rpc.get("id"), "error": error}, headers=request_id())
+
+
+def tool_too_many(request: Request) -> Answer:
+    """The refusal of a tool that was itself refused by what it calls: 200 and a result with `isError`."""
+    content = [{"type": "text", "text": f"{TOO_MANY} (HTTP 429)"}]
+    return rpc_result(request, {"content": content, "isError": True})
+
+
+REFUSALS: Mapping[str, Callable[[Request], Answer]] = {
+    "429": too_many,
+    "503": nginx_limited,
+    "rpc": rpc_too_many,
+    "tool": tool_too_many,
+}
+"""The ways in which a limiter can say no."""
 
 
 def session_lost(request: Request) -> Answer:

@@ -68,8 +68,8 @@ class Service:
         signing: The SigV4 service name; None when it takes no signature.
         region: The region signatures must be scoped to.
         public: Names of the tools that need no signature.
-        limit: The limit it has unless the options say otherwise; it binds callers with a signature, or, where none is
-            needed, everybody.
+        limit: The limit on each caller with a signature, unless the options say otherwise.
+        anonymous_limit: The same for callers without one; where no signature is taken, for everybody.
         event_stream: Whether it answers with server-sent events (as newer servers do) or with plain JSON.
     """
 
@@ -84,6 +84,7 @@ class Service:
     region: str | None = None
     public: frozenset[str] = frozenset()
     limit: str = "none"
+    anonymous_limit: str = "none"
     event_stream: bool = False
 
     @property
@@ -231,6 +232,8 @@ def _aws_mcp(region: str) -> Service:
         region=region,
         public=frozenset(tool.name for tool in _DOCUMENTATION),
         limit="sessions:7",
+        # "Unauthenticated callers have lower limits" says AWS, but not which: as many as Knowledge here.
+        anonymous_limit="sessions:4",
     )
 
 
@@ -265,7 +268,7 @@ SERVICES: tuple[Service, ...] = (
         paths=("", "/", "/mcp"),
         tools=_DOCUMENTATION,
         family="knowledge",
-        limit="in-flight:4",
+        anonymous_limit="sessions:4",
     ),
     Service(
         name="agentcore-gateway",
