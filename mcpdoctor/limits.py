@@ -1,19 +1,72 @@
-"""What measured ceilings mean: their facts, and the findings of the checks that compare them. Pure."""
+"""What measured ceilings mean: in words, as facts, and as findings of the checks that compare them. Pure."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import About, Catalogue, Condition, Quota
 from mcpdoctor.diagnosis import Said, finding_of, matches, silenced
 from mcpdoctor.model import Ceiling, Configuration, Fact, Finding, Stage, Trace, Verdict
-from mcpdoctor.samples import Kind
+from mcpdoctor.samples import Kind, Shape, Stated, Stop
 
 APART = 1.2
 """A documented rate that is off by no more than this factor agrees with what was observed."""
 
+EXACT = 6
+"""Digits of a number that somebody states; of one that was measured two are enough."""
+
+LIMITS = {
+    Kind.SESSIONS: "a limit on sessions",
+    Kind.IN_FLIGHT: "a limit on requests in flight",
+    Kind.RATE: "a limit on the rate",
+    Kind.NONE: "no limit at all",
+}
+"""What each kind is, in words."""
+
+KINDS = {
+    Kind.SESSIONS: "sessions",
+    Kind.IN_FLIGHT: "requests in flight",
+    Kind.RATE: "rate",
+    Kind.NONE: "none seen",
+    Kind.UNKNOWN: "unknown",
+}
+"""The same in a word or two, for tables."""
+
+_SHAPES = {
+    Shape.TOKEN_BUCKET: "token bucket",
+    Shape.FIXED_WINDOW: "fixed window",
+    Shape.SLIDING_WINDOW: "sliding window",
+}
+
 _NOTHING = Trace(stage=Stage.CALL, verdict=Verdict.PASSED)
+
+
+def compare_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue: Catalogue) -> tuple[Ceiling, ...]:
+    """The ceilings, each with what is documented of it, and whether it is enough.
+
+    Args:
+        ceilings: as measured; what an earlier comparison wrote into them is replaced.
+        required: how many parallel workers were asked for; None where nothing was.
+        catalogue: the documented quotas.
+    """
+    measured = _measured(ceilings, catalogue)
+    compared = []
+    for one in ceilings:
+        quota = _quota(one.configuration, catalogue)
+        words = documented(one.configuration, quota)
+        compared.append(
+            replace(
+                one,
+                documented=words,
+                documented_as_of=quota.as_of if words else "",
+                documented_source=quota.source if words else "",
+                sufficient=_sufficient(one, required, measured, catalogue),
+            )
+        )
+    return tuple(compared)
 
 
 def judge_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue: Catalogue) -> tuple[Finding, ...]:
@@ -24,7 +77,7 @@ def judge_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue:
         required: how many parallel workers were asked for; None where nothing was.
         catalogue: the checks, and the documented quotas.
     """
-    measured = {match.endpoint.name for one in ceilings if (match := catalogue.match(one.configuration.endpoint))}
+    measured = _measured(ceilings, catalogue)
     found: list[Finding] = []
     for one in ceilings:
         facts = ceiling_facts(one, required, measured, catalogue)
@@ -54,9 +107,7 @@ def ceiling_facts(
         catalogue: the documented quotas.
     """
     configuration = ceiling.configuration
-    match = catalogue.match(configuration.endpoint)
-    stands_in = bool(match and set(match.endpoint.fallback_for) & set(measured))
-    quota = match.endpoint.quota if match and match.endpoint.quota.published else Quota()
+    quota = _quota(configuration, catalogue)
     differs = difference(ceiling, quota)
     return {
         **ceiling.facts,
@@ -72,15 +123,37 @@ def ceiling_facts(
         "stopped": ceiling.stopped.value,
         "recommended_workers": ceiling.recommended_workers,
         "required_workers": required,
-        # What only stands in for another endpoint of the same run need not carry the load of that one.
-        "workers_missing": required is not None and ceiling.recommended_workers < required and not stands_in,
+        "workers_missing": _sufficient(ceiling, required, measured, catalogue) is False,
         "documented": documented(configuration, quota) or "nothing",
         "differs": differs is not None,
         "difference": differs or "",
         "quota_source": quota.source,
         "quota_as_of": quota.as_of,
-        "evidence": f"{ceiling.requests} requests, {ceiling.refused} refused, {ceiling.elapsed_s:.0f} s",
+        "evidence": costs(ceiling),
     }
+
+
+def _measured(ceilings: Iterable[Ceiling], catalogue: Catalogue) -> set[str]:
+    """Names of the endpoints that were measured."""
+    return {match.endpoint.name for one in ceilings if (match := catalogue.match(one.configuration.endpoint))}
+
+
+def _quota(configuration: Configuration, catalogue: Catalogue) -> Quota:
+    """What the owner of an endpoint publishes of its limits."""
+    match = catalogue.match(configuration.endpoint)
+    return match.endpoint.quota if match and match.endpoint.quota.published else Quota()
+
+
+def _sufficient(ceiling: Ceiling, required: int | None, measured: Iterable[str], catalogue: Catalogue) -> bool | None:
+    """Whether the required workers are safe.
+
+    None where none were required, and where this endpoint only stands in for another one of the same run: it need not
+    carry the load of that one.
+    """
+    match = catalogue.match(ceiling.configuration.endpoint)
+    if required is None or (match and set(match.endpoint.fallback_for) & set(measured)):
+        return None
+    return ceiling.recommended_workers >= required and not nothing_accepted(ceiling)
 
 
 def caller(configuration: Configuration) -> str:
@@ -91,25 +164,132 @@ def caller(configuration: Configuration) -> str:
 def observed(ceiling: Ceiling) -> str:
     """What was found, as half a sentence."""
     most = ceiling.highest_clean
-    if ceiling.limiter is Kind.RATE and ceiling.rate_per_s is not None:
-        return f"{ceiling.rate_per_s:.3g} requests/s, {ceiling.burst} at once after a pause"
+    if ceiling.limiter is Kind.RATE:
+        rate = "some rate" if ceiling.rate_per_s is None else per_second(ceiling.rate_per_s)
+        return rate if ceiling.burst is None else f"{rate} and {ceiling.burst} at once after a pause"
     if ceiling.limiter is Kind.SESSIONS:
-        return f"{_plural(most, 'session')} at a time"
+        return f"{plural(most, 'session')} at a time"
     if ceiling.limiter is Kind.IN_FLIGHT:
-        return f"{_plural(most, 'request')} at a time"
+        return f"{plural(most, 'request')} at a time"
     if ceiling.limiter is Kind.NONE:
         return f"no limit up to {most} at a time"
-    return f"some limit that could not be named; {most} at a time were accepted"
+    return f"some limit that could not be named; {most} at a time {'was' if most == 1 else 'were'} accepted"
+
+
+def answer(ceiling: Ceiling) -> str:
+    """What was found, how sure that is and what it cost, as a sentence without its stop."""
+    spent, sure = costs(ceiling), f"{percent(ceiling.confidence)} sure"
+    if nothing_accepted(ceiling):
+        return f"Nothing was measured: no {'session was opened' if ceiling.requests else 'request was sent'} ({spent})"
+    if ceiling.limiter is Kind.UNKNOWN:
+        most = ceiling.highest_clean
+        weights = ", ".join(f"{KINDS[kind]} {percent(weight)}" for kind, weight in _likeliest(ceiling))
+        known = f": {most} at a time {'was' if most == 1 else 'were'} accepted"
+        return f"{_undecided(ceiling)} ({'; '.join(filter(None, (weights, spent)))}){known}"
+    if ceiling.limiter is Kind.NONE:
+        noun = "request" if ceiling.session_requests is None else "session"
+        seen = f"none seen, and what was refused was no limit, {sure}" if ceiling.refused else "none seen"
+        return f"Not reached: at least {plural(ceiling.highest_clean, noun)} at a time ({seen}; {spent})"
+    kind = LIMITS[ceiling.limiter].removeprefix("a ")
+    shape = f": {shape_of(ceiling)}" if ceiling.limiter is Kind.RATE else ""
+    return f"{observed(ceiling)} ({'; '.join(filter(None, (f'{kind}{shape}, {sure}', _interval(ceiling), spent)))})"
+
+
+def nothing_accepted(ceiling: Ceiling) -> bool:
+    """Whether nothing at all is known to be allowed."""
+    return ceiling.highest_clean < 1 and not (ceiling.limiter is Kind.RATE and ceiling.rate_per_s is not None)
+
+
+def costs(ceiling: Ceiling) -> str:
+    """What the measurement took."""
+    return f"{plural(ceiling.requests, 'request')}, {ceiling.refused} refused, {ceiling.elapsed_s:.0f} s"
+
+
+def shape_of(ceiling: Ceiling) -> str:
+    """What a limit on a rate is made of, as far as it is clear."""
+    names = [_SHAPES[shape] for shape in Shape if shape.value in ceiling.indistinct]
+    if names == ["fixed window", "sliding window"]:
+        return "window type unknown"
+    if len(names) > 1:
+        return "token bucket or window: type unknown" if len(names) == 3 else f"{' or '.join(names)}: type unknown"
+    likeliest = max(ceiling.shapes, key=lambda shape: ceiling.shapes[shape], default=None)
+    return _SHAPES[likeliest] if likeliest is not None else "type unknown"
+
+
+def _undecided(ceiling: Ceiling) -> str:
+    """Between what it could not be decided."""
+    # Where something was refused and yet there is no limit, strays were.
+    words = {**LIMITS, **({Kind.NONE: "refusals by chance"} if ceiling.refused else {})}
+    names = [words[kind] for kind, _ in _likeliest(ceiling)]
+    if len(names) > 1:
+        return f"Cannot tell {names[0]} from {' or '.join(names[1:])}"
+    return f"Not sure of the kind of limit; most likely {names[0]}" if names else "Cannot tell the kind of limit"
+
+
+def _likeliest(ceiling: Ceiling) -> list[tuple[Kind, float]]:
+    """The kinds that could not be ruled out, the likeliest first."""
+    weights = sorted(ceiling.posterior.items(), key=lambda one: -one[1])
+    return [one for one in weights if one[0] in ceiling.indistinct and one[0] in LIMITS] or [
+        one for one in weights[:1] if one[0] in LIMITS
+    ]
+
+
+def _interval(ceiling: Ceiling) -> str:
+    """The 95 % interval, where it tells more than the one value does."""
+    if ceiling.interval is None:
+        return ""
+    low, high = ceiling.interval
+    if ceiling.limiter is Kind.RATE:
+        span = _span(low, high)
+        bursts = ceiling.burst_interval or (0, 0)
+        more = f", {bursts[0]} to {bursts[1]} at once" if bursts[0] != bursts[1] else ""
+        return f"95 % interval {span} requests/s{more}"
+    if low == high == ceiling.highest_clean:
+        return ""
+    return f"95 % interval {_span(low, high)}"
+
+
+def _span(low: float, high: float) -> str:
+    """Two numbers with as many digits as it takes to tell them apart."""
+    pairs = [(number(low, digits), number(high, digits)) for digits in (2, 3, 4)]
+    one, other = next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
+    return one if one == other else f"{one} to {other}"
+
+
+def stated(limits: Iterable[Stated]) -> str:
+    """What the headers of a server say of its limits, in words; empty where they say nothing that lasts."""
+    words = []
+    for one in limits:
+        if one.requests is None and one.window_s is None:
+            continue
+        count = "some" if one.requests is None else number(one.requests, EXACT)
+        noun = "request" if one.requests == 1 else "requests"
+        window = "a window of unknown length" if one.window_s is None else f"{number(one.window_s, EXACT)} s"
+        words.append(f"{count} {noun} in {window}" + (f" (policy {one.name})" if one.name else ""))
+    return ", ".join(dict.fromkeys(words))
+
+
+ENDINGS = {
+    Stop.RESOLVED: "",
+    Stop.BUDGET: "Stopped early: the next step might have cost more requests or refusals than --budget allows. A "
+    "larger one tells more.",
+    Stop.DEADLINE: "Stopped early: the time was nearly up, or the server asked for a longer pause than was left. More "
+    "seconds tell more, such as --budget seconds=1200.",
+    Stop.FAILURE: "Stopped early: several times in a row the server failed or did not answer, so it was left alone. "
+    "Measure again when it is well, with --quick or a smaller --max.",
+    Stop.INTERRUPTED: "Stopped early: it was interrupted. This is what was known by then.",
+}
+"""Why a search ended before it had nothing more to learn, and what to do."""
 
 
 def documented(configuration: Configuration, quota: Quota) -> str:
     """The documented quota of one caller, in words; empty where nothing is documented."""
     if not configuration.signed:
-        return f"{quota.unsigned_per_s:g} requests/s" if quota.unsigned_per_s else ""
+        return per_second(quota.unsigned_per_s, EXACT) if quota.unsigned_per_s else ""
     parts = [
-        f"{quota.signed_per_s:g} requests/s" if quota.signed_per_s else "",
-        _plural(quota.signed_sessions, "session") if quota.signed_sessions else "",
-        _plural(quota.signed_connections, "connection") if quota.signed_connections else "",
+        per_second(quota.signed_per_s, EXACT) if quota.signed_per_s else "",
+        plural(quota.signed_sessions, "session") if quota.signed_sessions else "",
+        plural(quota.signed_connections, "connection") if quota.signed_connections else "",
     ]
     return ", ".join(filter(None, parts))
 
@@ -121,21 +301,44 @@ def difference(ceiling: Ceiling, quota: Quota) -> str | None:
     """
     signed = ceiling.configuration.signed
     rate = quota.signed_per_s if signed else quota.unsigned_per_s
-    if ceiling.limiter is Kind.RATE and ceiling.interval is not None:
-        low, high = ceiling.interval
-        if rate is None:
+    if ceiling.limiter is Kind.RATE:
+        low, high = ceiling.interval or (0.0, math.inf)
+        if rate is None or ceiling.rate_per_s is None or low / APART <= rate <= high * APART:
             return None
-        if rate > high * APART or rate < low / APART:
-            return f"{ceiling.rate_per_s:.3g} requests/s were observed where {rate:g} requests/s are documented"
-        return None
+        return f"{per_second(ceiling.rate_per_s)} were observed where {per_second(rate, EXACT)} are documented"
     places = (quota.signed_sessions or quota.signed_connections) if signed else None
     if ceiling.limiter in (Kind.SESSIONS, Kind.IN_FLIGHT):
         if places is not None and places != ceiling.highest_clean:
             return f"{observed(ceiling)} were observed where {places} are documented"
         if places is None and rate is not None:
-            return f"a limit of {observed(ceiling)} was observed where only a rate of {rate:g} requests/s is documented"
+            known = per_second(rate, EXACT)
+            return f"a limit of {observed(ceiling)} was observed where only a rate of {known} is documented"
     return None
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """A count and what is counted."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def percent(share: float) -> str:
+    """A share in percent; nothing that was observed is ever quite certain, and nothing quite impossible."""
+    if not 0 <= share <= 1:  # a report of somebody else
+        return "? %"
+    if share > 0.995:
+        return "over 99 %"
+    return f"{min(99, round(100 * share))} %" if share >= 0.01 else "under 1 %"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number with so many digits, and never in powers of ten."""
+    rounded = float(f"{value:.{digits}g}")
+    if not math.isfinite(rounded) or abs(value) >= 10**15:
+        return f"{value:.{digits}g}"
+    return f"{value:.0f}" if abs(rounded) >= 10**digits else f"{rounded:.10f}".rstrip("0").rstrip(".")
+
+
+def per_second(rate: float, digits: int = 2) -> str:
+    """A rate."""
+    words = number(rate, digits)
+    return f"{words} request/s" if words == "1" else f"{words} requests/s"

@@ -268,6 +268,11 @@ class Ceiling:
         call_s: mean seconds of an accepted call.
         session_requests: HTTP requests that opening and closing one session takes, as counted; None without one.
         facts: what else was observed, of this machine and its client, by name; checks compare them.
+        documented: what the owner of the server publishes for this caller, in words; empty where nothing is.
+        documented_as_of: when that was true.
+        documented_source: where that stands.
+        sufficient: whether as many workers are safe as were required; None where none were, or where the endpoint only
+            stands in for another one of the run.
         samples: every request, in the order in which the answers came.
     """
 
@@ -295,6 +300,10 @@ class Ceiling:
     call_s: float = 0.0
     session_requests: int | None = None
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    documented: str = ""
+    documented_as_of: str = ""
+    documented_source: str = ""
+    sufficient: bool | None = None
     samples: tuple[Sample, ...]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mcpdoctor.catalogue import About, Catalogue
 from mcpdoctor.diagnosis import choose, judge
-from mcpdoctor.limits import judge_ceilings
+from mcpdoctor.limits import compare_ceilings, judge_ceilings, nothing_accepted
 from mcpdoctor.model import Best, Finding, Report, Result, Severity, Verdict
 
 
@@ -21,9 +21,10 @@ def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Se
     """
     results = judge(report.results, catalogue)
     best = choose(results)
-    limits = judge_ceilings(report.ceilings, report.required_workers, catalogue)
+    ceilings = compare_ceilings(report.ceilings, report.required_workers, catalogue)
+    limits = judge_ceilings(ceilings, report.required_workers, catalogue)
     others = tuple(one for one in report.findings if _about(one, catalogue) is not About.CEILING)
-    report = replace(report, results=results, best=best, findings=(*others, *limits))
+    report = replace(report, results=results, best=best, ceilings=ceilings, findings=(*others, *limits))
     code = exit_code(report, results, best, fail_on)
     if code == 0 and fail_on is not None and any(one.severity.weight >= fail_on.weight for one in limits):
         code = 1
@@ -39,20 +40,31 @@ def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], f
     """0 where every target is as wanted, 1 where one is not or the run was interrupted, 3 where nothing was examined.
 
     A target is as wanted when it has a working configuration without a finding at or above `fail_on`, and every
-    configuration that a suite expects to fail fails with the cause it names.
+    configuration that a suite expects to fail fails with the cause it names. Where only ceilings were measured, it is
+    one of which a session was opened. Where workers are required, its best configuration is measured and allows them.
     """
     if not results and not report.ceilings:
-        return 3
+        return 3 if report.interrupted is None else 1
     if any(trace.verdict is Verdict.BROKEN for result in results for trace in result.stages):
         return 70
     if report.interrupted is not None:
         return 1
     chosen = {one.target: one.configuration for one in best}
+    measured = {one.target for one in report.ceilings}
+    opened = {one.target for one in report.ceilings if not nothing_accepted(one)}
+    if measured - opened - set(chosen):
+        return 1
+    if report.required_workers is not None and (
+        set(chosen) - measured or any(one.sufficient is False for one in report.ceilings)
+    ):
+        return 1
     for target in {result.target for result in results}:
         mine = [result for result in results if result.target == target]
         if any(result.expected is not None and result.cause is not result.expected for result in mine):
             return 1
         if all(result.expected is not None for result in mine):
+            continue
+        if target not in chosen and target in opened:
             continue
         found = next((result for result in mine if result.configuration == chosen.get(target)), None)
         if found is None or (

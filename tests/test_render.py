@@ -18,6 +18,7 @@ from mcpdoctor.failures import Failure
 from mcpdoctor.model import (
     Best,
     Cause,
+    Ceiling,
     Configuration,
     Environment,
     Exchange,
@@ -32,6 +33,7 @@ from mcpdoctor.model import (
 )
 from mcpdoctor.render import draw, report_json
 from mcpdoctor.render.snippets import strands
+from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Shape, Stated, Stop
 
 SIGNED = Configuration(
     endpoint="https://aws-mcp.us-east-1.api.aws/mcp", region="us-east-1", service="aws-mcp", credential="profile:dev"
@@ -102,13 +104,73 @@ results = st.builds(
     stages=st.lists(traces, max_size=3).map(tuple),
     findings=st.lists(st.builds(finding, text=text), max_size=2).map(tuple),
 )
+seconds = st.floats(0, 1e9)
+counts = st.integers(0, 10**6)
+shares = st.floats(0, 1)
+samples = st.builds(
+    Sample,
+    operation=st.sampled_from(Operation),
+    outcome=st.sampled_from(Outcome),
+    sent_s=seconds,
+    received_s=seconds,
+    session=st.none() | st.integers(1, 9),
+    status=st.none() | st.integers(100, 599),
+    layer=st.sampled_from([None, "http", "rpc", "tool"]),
+    code=st.none() | st.integers(-33000, 0),
+    error=st.none() | text,
+    retry_after_s=st.none() | seconds,
+    stated=st.lists(st.builds(Stated, name=text, requests=st.none() | seconds), max_size=2).map(tuple),
+)
+ceilings = st.builds(
+    Ceiling,
+    target=text,
+    configuration=st.builds(Configuration, endpoint=text, region=st.none() | text, credential=text),
+    limiter=st.sampled_from(Kind),
+    confidence=shares,
+    posterior=st.dictionaries(st.sampled_from([kind for kind in Kind if kind is not Kind.UNKNOWN]), shares),
+    highest_clean=counts,
+    lowest_refused=st.none() | counts,
+    interval=st.none() | st.tuples(seconds, seconds),
+    rate_per_s=st.none() | seconds,
+    burst=st.none() | counts,
+    burst_interval=st.none() | st.tuples(counts, counts),
+    shapes=st.dictionaries(st.sampled_from(Shape), shares),
+    indistinct=st.lists(st.sampled_from([*Kind, *Shape]).map(str) | text, max_size=3).map(tuple),
+    stated=st.lists(
+        st.builds(Stated, name=text, requests=st.none() | seconds, window_s=st.none() | seconds), max_size=3
+    ).map(tuple),
+    per=st.sampled_from(["identity", "address", "unknown"]),
+    recommended_workers=counts,
+    requests=counts,
+    refused=counts,
+    elapsed_s=seconds,
+    stopped=st.sampled_from(Stop),
+    most=counts,
+    call_s=seconds,
+    session_requests=st.none() | counts,
+    facts=facts,
+    documented=text,
+    documented_as_of=text,
+    documented_source=text,
+    sufficient=st.none() | st.booleans(),
+    samples=st.lists(samples, max_size=6).map(tuple),
+)
 
 
-@given(st.lists(results, max_size=3).map(tuple), st.none() | text)
-def test_a_report_goes_to_json_and_back_without_loss(some: tuple[Result, ...], interrupted: str | None) -> None:
+@given(
+    st.lists(results, max_size=3).map(tuple),
+    st.lists(ceilings, max_size=2).map(tuple),
+    st.none() | st.integers(1, 1000),
+    st.none() | text,
+)
+def test_a_report_goes_to_json_and_back_without_loss(
+    some: tuple[Result, ...], measured: tuple[Ceiling, ...], required: int | None, interrupted: str | None
+) -> None:
     report = Report(
         mcpdoctor="0.1.0",
         results=some,
+        ceilings=measured,
+        required_workers=required,
         interrupted=interrupted,
         environment=Environment(python="3.11", packages={"mcp": "1.30.0"}),
         best=(Best(target="a", configuration=SIGNED),),
@@ -116,9 +178,9 @@ def test_a_report_goes_to_json_and_back_without_loss(some: tuple[Result, ...], i
     assert report == report_json.loads(report_json.dumps(report))
 
 
-@given(st.lists(results, max_size=2).map(tuple))
-def test_json_is_plain_ascii_and_follows_the_schema(some: tuple[Result, ...]) -> None:
-    drawn = report_json.dumps(Report(results=some))
+@given(st.lists(results, max_size=2).map(tuple), st.lists(ceilings, max_size=1).map(tuple))
+def test_json_is_plain_ascii_and_follows_the_schema(some: tuple[Result, ...], measured: tuple[Ceiling, ...]) -> None:
+    drawn = report_json.dumps(Report(results=some, ceilings=measured))
     assert drawn.isascii()
     jsonschema.Draft202012Validator(report_json.schema()).validate(json.loads(drawn))
 

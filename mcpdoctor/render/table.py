@@ -5,32 +5,32 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-import click
-from tabulate import tabulate
-
 from mcpdoctor.model import Cause, Finding, Report, Result, Severity, Trace, Verdict
+from mcpdoctor.render import ceilings
+from mcpdoctor.render.drawing import Paint, rows, wrapped
 from mcpdoctor.render.snippets import strands
 
 HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
 _COLORS = {"works": "green", "fails": "red", "throttled": "yellow", "unknown": "yellow", "as expected": "green"}
 _SEVERITY_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
-_SHORTEST_TARGET = 20
 
 
 def table(report: Report, *, color: bool = False, width: int = 120, verbose: int = 0, quiet: bool = False) -> str:
     """Draw `report`; see `mcpdoctor.render.draw` for the arguments."""
     if quiet:
-        return "".join(f"{line}\n" for line in _short(report))
-    if not report.results:
-        return "Nothing was examined: the suite names no target.\n"
-    paint = _Paint(on=color)
-    parts = [_rows(report.results, paint, width)]
+        return "".join(f"{line}\n" for line in (*_short(report), *ceilings.short(report)))
+    if not report.results and not report.ceilings:
+        why = "the suite names no target" if report.interrupted is None else "the run ended before"
+        return f"Nothing was examined: {why}.\n"
+    paint = Paint(on=color)
+    parts = [_rows(report.results, paint, width)] if report.results else []
     if report.interrupted is not None:
         why = "it was interrupted" if report.interrupted == "interrupted" else "its deadline passed"
         parts.append(paint(f"The run ended early: {why}. This is what was found until then.", fg="yellow"))
     if verbose:
         parts += [_stages(result, paint, exchanges=verbose > 1) for result in report.results]
     parts += _best(report, paint)
+    parts += ceilings.ceilings(report, paint, width, verbose)
     parts += [_finding(finding, places, paint, width) for finding, places in _distinct(report)]
     return "\n\n".join(parts) + "\n"
 
@@ -46,21 +46,11 @@ def result_word(result: Result) -> str:
     return "throttled" if result.cause is Cause.RATE_LIMITED else "unknown"
 
 
-class _Paint:
-    """ANSI colours, or none."""
-
-    def __init__(self, *, on: bool) -> None:
-        self.on = on
-
-    def __call__(self, text: str, *, fg: str | None = None, bold: bool = False) -> str:
-        return click.style(text, fg=fg, bold=bold) if self.on else text
-
-
-def _rows(results: Iterable[Result], paint: _Paint, width: int) -> str:
-    rows = []
+def _rows(results: Iterable[Result], paint: Paint, width: int) -> str:
+    cells = []
     for result in results:
         one = result.configuration
-        rows.append(
+        cells.append(
             [
                 result.target.removeprefix("https://"),
                 one.region or "-",
@@ -73,22 +63,8 @@ def _rows(results: Iterable[Result], paint: _Paint, width: int) -> str:
                 f"{result.elapsed_s:.2f} s",
             ]
         )
-    # The target is the column that can give way; the others are what one looks for.
-    # tabulate keeps two spaces between columns, and makes each two wider than its header at least.
-    columns = list(zip(*rows, strict=True))[1:]
-    taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in zip(HEADERS[1:], columns, strict=False))
-    for row in rows:
-        row[0] = _shortened(row[0], max(width - taken, _SHORTEST_TARGET))
-        row[4] = paint(row[4], fg=_COLORS[row[4]])
-    return str(tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True))
-
-
-def _shortened(text: str, length: int) -> str:
-    """A text that fits a column: of a long URL the middle is left out, since both ends tell it from others."""
-    if len(text) <= length:
-        return text
-    head = (length - 1) // 2
-    return f"{text[:head]}…{text[head + 1 - length :]}"
+    words = {word: paint(word, fg=color) for word, color in _COLORS.items()}
+    return rows(HEADERS, cells, width, {HEADERS.index("result"): words})
 
 
 def _short(report: Report) -> Iterator[str]:
@@ -105,7 +81,7 @@ def _short(report: Report) -> Iterator[str]:
         yield f"{target}: {words}: {', '.join(causes)}"
 
 
-def _stages(result: Result, paint: _Paint, *, exchanges: bool) -> str:
+def _stages(result: Result, paint: Paint, *, exchanges: bool) -> str:
     one = result.configuration
     head = f"{one.endpoint} region={one.region} service={one.service} credential={one.credential}"
     lines = [paint(head, bold=True)]
@@ -135,7 +111,7 @@ def _exchange_lines(trace: Trace) -> Iterator[str]:
             yield f"  {' '.join(one.body.split())[:400]}"
 
 
-def _best(report: Report, paint: _Paint) -> Iterator[str]:
+def _best(report: Report, paint: Paint) -> Iterator[str]:
     """What to paste, the signed ones first; the same snippet once."""
     targets: dict[str, list[str]] = {}
     for one in sorted(report.best, key=lambda best: not best.configuration.signed):
@@ -165,19 +141,12 @@ def _distinct(report: Report) -> list[tuple[Finding, int]]:
     return sorted(found, key=lambda pair: -pair[0].severity.weight)
 
 
-def _finding(finding: Finding, places: int, paint: _Paint, width: int) -> str:
+def _finding(finding: Finding, places: int, paint: Paint, width: int) -> str:
     kind = paint(finding.severity.value, fg=_SEVERITY_COLORS[finding.severity], bold=True)
     more = f" ({places} configurations)" if places > 1 else ""
     lines = [f"{kind} {paint(finding.title, bold=True)} [{finding.check}]{more}"]
     pairs: Sequence[tuple[str, str]] = (("", finding.text), ("Seen: ", finding.evidence), ("Fix: ", finding.remedy))
     for label, text in pairs:
         if text:
-            lines += textwrap.wrap(
-                label + text,
-                width=max(width, 40),
-                initial_indent="  ",
-                subsequent_indent="  ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            lines += wrapped(label + text, width)
     return "\n".join(lines)
