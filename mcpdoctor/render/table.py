@@ -132,10 +132,13 @@ def _best(report: Report, paint: Paint) -> Iterator[str]:
 def _distinct(report: Report) -> list[tuple[Finding, int]]:
     """Each finding once, with how many configurations it stands against; the worst first.
 
-    Two findings are the same when their check and remedy are: the text may name another host.
+    Two findings of configurations are the same when their check and remedy are: the text may name another host. Those
+    of the run, about ceilings, hold figures that differ.
     """
     groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in (*report.findings, *(one for result in report.results for one in result.findings)):
+    for finding in report.findings:
+        groups.setdefault((finding.check, finding.text), []).append(finding)
+    for finding in (one for result in report.results for one in result.findings):
         groups.setdefault((finding.check, finding.remedy), []).append(finding)
     found = [(group[0], len(group)) for group in groups.values()]
     return sorted(found, key=lambda pair: -pair[0].severity.weight)
