@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 from mcpdoctor.catalogue import About, Catalogue, Condition, Quota
 from mcpdoctor.diagnosis import Said, finding_of, matches, silenced
 from mcpdoctor.model import Ceiling, Configuration, Fact, Finding, Stage, Trace, Verdict
-from mcpdoctor.samples import Kind, Shape, Stated, Stop
+from mcpdoctor.samples import Kind, Operation, Outcome, Shape, Stated, Stop
 
 APART = 1.2
 """A documented rate that is off by no more than this factor agrees with what was observed."""
@@ -120,6 +122,7 @@ def ceiling_facts(
         "most": ceiling.most,
         "requests": ceiling.requests,
         "refused": ceiling.refused,
+        **_failures(ceiling),
         "stopped": ceiling.stopped.value,
         "recommended_workers": ceiling.recommended_workers,
         "required_workers": required,
@@ -130,6 +133,21 @@ def ceiling_facts(
         "quota_source": quota.source,
         "quota_as_of": quota.as_of,
         "evidence": costs(ceiling),
+    }
+
+
+def _failures(ceiling: Ceiling) -> dict[str, Fact]:
+    """How many calls failed for a reason that is no limit, and what most failures were."""
+    calls = [one for one in ceiling.samples if one.operation is Operation.CALL]
+    failed = sum(one.outcome is Outcome.FAILED for one in calls)
+    bad = [one for one in ceiling.samples if one.outcome is Outcome.FAILED or one.troubled]
+    kinds = Counter(one.error or f"http-{one.status}" for one in bad)
+    often = max(kinds, key=lambda kind: kinds[kind], default="")
+    return {
+        "calls": len(calls),
+        "failed_calls": failed,
+        "failed_share": failed / len(calls) if calls else 0.0,
+        "failure": re.sub(r"^http-", "HTTP ", often) or "none",
     }
 
 
@@ -306,14 +324,17 @@ def difference(ceiling: Ceiling, quota: Quota) -> str | None:
         if rate is None or ceiling.rate_per_s is None or low / APART <= rate <= high * APART:
             return None
         return f"{per_second(ceiling.rate_per_s)} were observed where {per_second(rate, EXACT)} are documented"
-    places = (quota.signed_sessions or quota.signed_connections) if signed else None
-    if ceiling.limiter in (Kind.SESSIONS, Kind.IN_FLIGHT):
-        if places is not None and places != ceiling.highest_clean:
-            return f"{observed(ceiling)} were observed where {places} are documented"
-        if places is None and rate is not None:
-            known = per_second(rate, EXACT)
-            return f"a limit of {observed(ceiling)} was observed where only a rate of {known} is documented"
-    return None
+    if ceiling.limiter not in (Kind.SESSIONS, Kind.IN_FLIGHT):
+        return None
+    held = ceiling.limiter is Kind.SESSIONS
+    noun, places = ("session", quota.signed_sessions) if held else ("connection", quota.signed_connections)
+    if signed and places is not None:
+        were = "was" if ceiling.highest_clean == 1 else "were"
+        differs = places != ceiling.highest_clean
+        return f"{observed(ceiling)} {were} observed where {plural(places, noun)} are documented" if differs else None
+    if rate is None:
+        return None
+    return f"a limit of {observed(ceiling)} was observed where the only figure documented is {per_second(rate, EXACT)}"
 
 
 def plural(count: int, noun: str) -> str:

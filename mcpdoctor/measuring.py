@@ -118,10 +118,13 @@ async def run_best(
     if report.interrupted is not None or not cells:
         return judge(replace(report, required_workers=settings.required_workers), catalogue, settings.fail_on)
     more = await run(Plan(cells=cells), catalogue, network, settings, observer=observer)
+    newer = {(one.target, one.configuration): one for one in more.results}
     whole = replace(
         report,
         elapsed_s=round(report.elapsed_s + more.elapsed_s, 3),
         interrupted=more.interrupted,
+        # What worked a moment ago and opens no session now is no configuration to use.
+        results=tuple(newer.get((one.target, one.configuration), one) for one in report.results),
         ceilings=more.ceilings,
         required_workers=settings.required_workers,
     )
@@ -147,41 +150,49 @@ class _Measuring:
             standby=settings.standby,
             timeout_s=settings.timeout_s,
         )
-        self.interrupted = anyio.Event()
+        self.interrupted, self.preparing = anyio.Event(), anyio.CancelScope()
         self.ceilings: list[Ceiling] = []
         self.results: list[Result] = []
 
     async def run(self) -> None:
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(on_signal, self.interrupted.set)
-            for cell in self.plan.cells:
-                if not self.interrupted.is_set():
-                    await self._cell(cell)
-            watch.cancel_scope.cancel()
-
-    async def _cell(self, cell: Cell) -> None:
-        way = await self._way(cell)
-        log: list[Sample] = []
-        if way is not None:
-            files, search = _fitted(self.settings.search)
-            watcher = None if self.observer is None else _Told(self.observer, cell)
-            hands = self.hands_of(way)
-            stopped = await measure(hands, search, log, interrupted=self.interrupted, watcher=watcher)
-            if stopped is not Stop.FAILURE or any(_tells(one) for one in log):
-                ceiling = conclude(log, stopped, think_s=self.settings.think_s)
-                facts: dict[str, Fact] = {**files, **client_facts(signed=cell.configuration.signed)}
-                self.ceilings.append(
-                    replace(
-                        ceiling,
-                        target=cell.target,
-                        configuration=cell.configuration,
-                        most=search.most,
-                        facts={"think_s": self.settings.think_s, "quick": search.quick, **facts},
-                    )
-                )
+        for cell in self.plan.cells:
+            if self.interrupted.is_set():
                 return
-        if not self.interrupted.is_set():
-            await self._examine(cell)
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(on_signal, self._stop)
+                known = await self._measured(cell)
+                watch.cancel_scope.cancel()
+            if not known and not self.interrupted.is_set():
+                await self._examine(cell)  # outside of the watch: it looks out for signals by itself
+
+    def _stop(self) -> None:
+        self.interrupted.set()
+        self.preparing.cancel()
+
+    async def _measured(self, cell: Cell) -> bool:
+        """Measure one cell. Returns whether that told anything of its limit."""
+        with anyio.CancelScope() as self.preparing:
+            way = await self._way(cell)
+        if self.preparing.cancelled_caught or way is None:
+            return False
+        log: list[Sample] = []
+        files, search = _fitted(self.settings.search)
+        watcher = None if self.observer is None else _Told(self.observer, cell)
+        stopped = await measure(self.hands_of(way), search, log, interrupted=self.interrupted, watcher=watcher)
+        # Where the budget allows nothing at all, that is what there is to say.
+        if not (_tells(log) or (not log and stopped in (Stop.BUDGET, Stop.DEADLINE))):
+            return False
+        facts: dict[str, Fact] = {**files, **client_facts(signed=cell.configuration.signed)}
+        self.ceilings.append(
+            replace(
+                conclude(log, stopped, think_s=self.settings.think_s),
+                target=cell.target,
+                configuration=cell.configuration,
+                most=search.most,
+                facts={"think_s": self.settings.think_s, "quick": search.quick, **facts},
+            )
+        )
+        return True
 
     async def _way(self, cell: Cell) -> Way | None:
         """How to reach a cell; None where its URL, its name or its credential says that it cannot be reached."""
@@ -219,6 +230,8 @@ class _Measuring:
         )
         report = await engine.run(Plan(cells=(cell,)), self.catalogue, self.network, settings)
         self.results += report.results
+        if report.interrupted == "interrupted":
+            self.interrupted.set()
 
 
 class _Told:
@@ -231,10 +244,10 @@ class _Told:
         self._observer.begins(self._cell, action, log)
 
 
-def _tells(sample: Sample) -> bool:
-    """Whether a request tells of a limit: it opened a session, or was refused."""
-    opened = sample.operation is Operation.OPEN and sample.outcome is Outcome.ACCEPTED
-    return opened or sample.outcome is Outcome.REFUSED
+def _tells(log: Sequence[Sample]) -> bool:
+    """Whether a log tells of a limit: something was refused, or a call passed."""
+    called = any(one.operation is Operation.CALL and one.outcome is Outcome.ACCEPTED for one in log)
+    return called or any(one.outcome is Outcome.REFUSED for one in log)
 
 
 def _fitted(search: Search) -> tuple[dict[str, Fact], Search]:

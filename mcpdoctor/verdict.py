@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from mcpdoctor.catalogue import About, Catalogue
@@ -50,13 +50,8 @@ def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], f
     if report.interrupted is not None:
         return 1
     chosen = {one.target: one.configuration for one in best}
-    measured = {one.target for one in report.ceilings}
     opened = {one.target for one in report.ceilings if not nothing_accepted(one)}
-    if measured - opened - set(chosen):
-        return 1
-    if report.required_workers is not None and (
-        set(chosen) - measured or any(one.sufficient is False for one in report.ceilings)
-    ):
+    if _lacking(report, set(chosen), opened):
         return 1
     for target in {result.target for result in results}:
         mine = [result for result in results if result.target == target]
@@ -72,3 +67,19 @@ def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], f
         ):
             return 1
     return 0
+
+
+def _lacking(report: Report, chosen: Set[str], opened: Set[str]) -> bool:
+    """Whether nothing opens a session to a target that was measured, or the required workers are not proved safe.
+
+    Args:
+        report: the report.
+        chosen: targets that have a working configuration.
+        opened: targets to which a session was opened while they were measured.
+    """
+    measured = {one.target for one in report.ceilings}
+    if measured - opened - chosen:
+        return True
+    if report.required_workers is None:
+        return False
+    return bool(chosen - measured) or any(one.sufficient is False for one in report.ceilings)

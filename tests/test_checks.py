@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import socket
+import subprocess
+import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
+import jsonschema
 import pytest
+from conftest import network_of
 
-from mcpdoctor import engine, matrix
-from mcpdoctor.catalogue import Catalogue
-from mcpdoctor.lab import FAULTS, Lab
+from mcpdoctor import ceiling, engine, matrix, measuring
+from mcpdoctor.catalogue import About, Catalogue
+from mcpdoctor.lab import FAULTS, Lab, Options, limiters
 from mcpdoctor.model import Finding, Report, Result, Severity
+from mcpdoctor.render import report_json
+from mcpdoctor.samples import Operation, Outcome, Stop
+from mcpdoctor.verdict import conclude
 from mcpdoctor.wire import Network, parse_route, tls_context
+
+ROOT = Path(__file__).parent.parent
 
 AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
 ECHO = matrix.Call(tool="echo", arguments={"text": "hello"})
@@ -285,9 +297,13 @@ def test_a_check_fires_on_its_fault_and_is_the_only_cause(slug: str, scene: Scen
 
 
 def test_every_check_has_a_fault_and_a_provocation_and_no_fault_is_forgotten(catalogue: Catalogue) -> None:
-    probed = {slug: check for slug, check in catalogue.checks.items() if check.probed}
+    about = {which: {slug for slug, one in catalogue.checks.items() if one.about is which} for which in About}
+    assert about[About.CEILING] == set(CEILINGS)
+    probed = {slug: catalogue.checks[slug] for slug in about[About.CONFIGURATION] if catalogue.checks[slug].probed}
     assert set(probed) == set(PROVOCATIONS)
-    assert {check.lab for check in catalogue.checks.values()} - set(FAULTS) == set()
+    assert {catalogue.checks[slug].lab for slug in about[About.CONFIGURATION]} - set(FAULTS) == set()
+    limits = {f"limit/{kind}" for kind in get_args(limiters.Kind)}
+    assert {catalogue.checks[slug].lab for slug in about[About.CEILING]} - set(FAULTS) - limits == set()
     named = {check.lab for check in probed.values()}
     assert set(FAULTS) - named == set(VARIANTS) | {"healthy/none", "healthy/signed", "healthy/signed-only"}
 
@@ -317,6 +333,164 @@ def healthy(lab: Lab, catalogue: Catalogue) -> tuple[Result, ...]:
 def test_a_check_is_silent_where_nothing_is_wrong(slug: str, healthy: tuple[Result, ...]) -> None:
     assert [True] * len(healthy) == [result.works for result in healthy]
     assert slug not in {finding.check for result in healthy for finding in result.findings}
+
+
+# ceilings -------------------------------------------------------------------------------------------------------------
+
+SWIFT = ceiling.Settings(unreleased_s=0.4, gap_s=0.0, most=6)
+
+
+@dataclass(frozen=True)
+class Yard:
+    """Where ceilings are measured: a lab with its usual limits, and one without any."""
+
+    lab: Lab
+    open: Lab
+    catalogue: Catalogue
+
+    def measure(
+        self, url: str, credential: str = "none", *, search: ceiling.Settings = SWIFT, free: bool = False, **given: Any
+    ) -> Report:
+        lab = self.open if free else self.lab
+        axes = matrix.Axes(regions=("us-east-1",), credentials=(credential,))
+        plan = matrix.expand([url], axes, self.catalogue)
+        settings = measuring.Settings(search=search, standby=lab.env, timeout_s=5.0, **given)
+        return anyio.run(measuring.run, plan, self.catalogue, network_of(lab), settings)
+
+    def judged(self, report: Report, **changes: Any) -> Report:
+        """The same report, had it shown something else."""
+        [found] = report.ceilings
+        return conclude(replace(report, ceilings=(replace(found, **changes),)), self.catalogue)
+
+
+@pytest.fixture(scope="module")
+def yard(lab: Lab, catalogue: Catalogue) -> Iterator[Yard]:
+    with Lab(Options(limits=("none",))) as free:
+        yield Yard(lab=lab, open=free, catalogue=catalogue)
+
+
+def refused_some(yard: Yard) -> Report:
+    return yard.measure("aws-mcp", required_workers=10)
+
+
+def wide_open(yard: Yard) -> Report:
+    return yard.measure("aws-mcp", "default", search=replace(SWIFT, quick=True, most=8), free=True)
+
+
+def a_hundred_at_a_time(yard: Yard) -> Report:
+    return yard.judged(wide_open(yard), highest_clean=100)
+
+
+def few_files(yard: Yard) -> Report:
+    url = f"{yard.open.http}/knowledge/mcp"
+    command = f"{shlex.quote(sys.executable)} -m mcpdoctor ceiling {url} --quick --yes --format json"
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -n 82; exec {command}"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return report_json.loads(done.stdout)
+
+
+def failing(yard: Yard) -> Report:
+    return yard.measure(FAULTS["http/unavailable"].url(yard.lab))
+
+
+def calls_denied(yard: Yard) -> Report:
+    report = wide_open(yard)
+    [found] = report.ceilings
+    samples = [
+        replace(one, outcome=Outcome.FAILED, status=401, error="http-401")
+        if one.operation is Operation.CALL and number % 2
+        else one
+        for number, one in enumerate(found.samples)
+    ]
+    return yard.judged(report, samples=tuple(samples))
+
+
+CEILINGS: dict[str, Callable[[Yard], Report]] = {
+    "ceiling-too-low": refused_some,
+    "ceiling-differs-from-quota": refused_some,
+    "ceiling-loses-session": refused_some,
+    "ceiling-proxy-connections": wide_open,
+    "ceiling-client-pool": a_hundred_at_a_time,
+    "ceiling-open-files": few_files,
+    "ceiling-server-failing": failing,
+    "ceiling-calls-fail": calls_denied,
+}
+"""What is measured for each check about a ceiling to fire."""
+
+UNSIGNED = r"aws-mcp\.us-east-1\.api\.aws \(unsigned\)"
+SIGNED = r"aws-mcp\.us-east-1\.api\.aws \(signed with default\)"
+SAYS = {
+    "ceiling-too-low": rf"^10 .* required\. Observed at {UNSIGNED}: 4 sessions at a time\. That is enough for 3\.$",
+    "ceiling-differs-from-quota": rf"^{UNSIGNED}: a limit of 4 sessions at a time .* only figure .* 5 requests/s \(",
+    "ceiling-loses-session": rf"^\d of \d+ requests to {UNSIGNED} were refused\. .* mcp 1[.0-9]+, one refused call",
+    "ceiling-proxy-connections": rf"^{SIGNED} is good for 6 workers, .* at most 5 connections",
+    "ceiling-client-pool": rf"^{SIGNED} accepted 100 at a time\.",
+    "ceiling-open-files": r"^Up to 16 at a time .*\. This process may open 82 files, which is enough for 6;",
+    "ceiling-server-failing": r"^Several times in a row .* \(HTTP 503\)\. Measuring stopped after \d requests",
+    "ceiling-calls-fail": rf"^\d+ of 19 calls to {SIGNED} failed, most of them with HTTP 401\.",
+}
+
+
+@pytest.mark.parametrize("slug", [pytest.param(slug, marks=pytest.mark.provokes(slug), id=slug) for slug in CEILINGS])
+def test_a_check_about_a_ceiling_fires_on_what_it_is_about(slug: str, yard: Yard) -> None:
+    if slug == "ceiling-open-files" and sys.platform == "win32":
+        pytest.skip("Windows has no limit on open files to lower")
+    report = CEILINGS[slug](yard)
+    [finding] = [one for one in report.findings if one.check == slug]
+    check = yard.catalogue.checks[slug]
+    assert (finding.severity, finding.cause) == (check.severity, check.cause)
+    assert re.search(SAYS[slug], finding.text)
+    for text in (finding.text, finding.remedy, finding.evidence):
+        assert text
+        assert not re.search(r"[{}]|(?<!=)None\b|unknown", text)
+
+
+@pytest.fixture(scope="module")
+def well(yard: Yard) -> tuple[Report, ...]:
+    """Ceilings with which nothing is wrong, signed and unsigned."""
+    return (
+        yard.measure("aws-mcp", "default", free=True, required_workers=3),
+        yard.measure("aws-knowledge", free=True, required_workers=3),
+    )
+
+
+@pytest.mark.parametrize("slug", [pytest.param(slug, marks=pytest.mark.silent(slug), id=slug) for slug in CEILINGS])
+def test_a_check_about_a_ceiling_is_silent_where_nothing_is_wrong(slug: str, well: tuple[Report, ...]) -> None:
+    assert [(report.exit_code, len(report.ceilings)) for report in well] == [(0, 1)] * 2
+    assert slug not in {finding.check for report in well for finding in report.findings}
+
+
+def test_calls_that_fail_are_not_told_twice_where_the_server_failed(yard: Yard) -> None:
+    report = calls_denied(yard)
+    [found] = report.ceilings
+    again = conclude(replace(report, ceilings=(replace(found, stopped=Stop.FAILURE),)), yard.catalogue)
+    assert {"ceiling-server-failing", "ceiling-calls-fail"} & {one.check for one in again.findings} == {
+        "ceiling-server-failing"
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({}, True),
+        ({"about": "configuration"}, False),
+        ({"about": "weather"}, False),
+        ({"stage": "open"}, False),
+        ({"on": "passed"}, False),
+        ({"when": [{"status": [429]}]}, False),
+        ({"when": [{"status": [429], "fact": {"refused": {"above": 0}}}]}, False),
+        ({"when": []}, False),
+    ],
+)
+def test_the_schema_takes_a_check_about_a_ceiling_by_facts_and_without_a_stage(
+    changes: dict[str, Any], valid: bool
+) -> None:
+    schema = json.loads((ROOT / "checks" / "schema.json").read_text(encoding="utf-8"))
+    table = tomllib.loads((ROOT / "checks" / "capacity.toml").read_text(encoding="utf-8"))["ceiling-too-low"]
+    validator = jsonschema.Draft202012Validator({**schema, "$ref": "#/$defs/check"})
+    assert validator.is_valid({**table, **changes}) is valid
 
 
 VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {

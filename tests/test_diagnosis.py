@@ -29,7 +29,7 @@ from mcpdoctor.model import (
     Trace,
     Verdict,
 )
-from mcpdoctor.verdict import conclude, exit_code
+from mcpdoctor.verdict import conclude
 
 CATALOGUE = load()
 URL = "https://aws-mcp.us-east-1.api.aws/mcp"
@@ -454,74 +454,6 @@ def test_a_name_that_nobody_observed_reads_as_unknown_and_braces_of_a_server_do_
 def test_a_failed_unsigned_twin_does_not_change_who_works() -> None:
     judged = judge([healthy(), refused(401, RPC_ERROR, configuration=UNSIGNED)], CATALOGUE)
     assert [one.works for one in judged] == [True, False]
-
-
-# exit code and conclusion ---------------------------------------------------------------------------------------------
-
-
-def code(*results: Result, interrupted: str | None = None, fail_on: Severity | None = Severity.ERROR) -> int:
-    concluded = conclude(Report(results=results, interrupted=interrupted), CATALOGUE, fail_on)
-    assert exit_code(concluded, concluded.results, concluded.best, fail_on) == concluded.exit_code
-    return concluded.exit_code
-
-
-EMPTY_LIST = result(trace(Stage.OPEN), trace(Stage.LIST, facts={"tool_count": 0}))
-
-
-@pytest.mark.parametrize(
-    ("results", "given", "exits"),
-    [
-        pytest.param([], {}, 3, id="nothing was examined"),
-        pytest.param([healthy()], {}, 0, id="it works"),
-        pytest.param([healthy(), refused(401, RPC_ERROR)], {}, 0, id="one of two works"),
-        pytest.param([refused(401, RPC_ERROR)], {}, 1, id="none works"),
-        pytest.param([refused(429)], {}, 1, id="not known because of throttling"),
-        pytest.param([healthy(), refused(401, target="other")], {}, 1, id="one of two targets has none that works"),
-        pytest.param([healthy()], {"interrupted": "deadline"}, 1, id="interrupted, whatever works"),
-        pytest.param([result(trace(Stage.HTTP, Verdict.BROKEN)), healthy()], {}, 70, id="mcpdoctor broke"),
-        pytest.param(
-            [result(trace(Stage.HTTP, Verdict.BROKEN))], {"interrupted": "interrupted"}, 70, id="broke goes before"
-        ),
-        pytest.param([EMPTY_LIST], {}, 0, id="a warning is no failure"),
-        pytest.param([EMPTY_LIST], {"fail_on": Severity.WARNING}, 1, id="unless it is to be one"),
-        pytest.param([EMPTY_LIST], {"fail_on": None}, 0, id="never"),
-        pytest.param([refused(401, RPC_ERROR)], {"fail_on": None}, 1, id="never is about findings, not about working"),
-        pytest.param(
-            [refused(401, RPC_ERROR, configuration=UNSIGNED, expected=Cause.UNSIGNED)], {}, 0, id="fails as expected"
-        ),
-        pytest.param(
-            [refused(401, RPC_ERROR, configuration=UNSIGNED, expected=Cause.TIMEOUT)], {}, 1, id="fails otherwise"
-        ),
-        pytest.param([healthy(expected=Cause.UNSIGNED)], {}, 1, id="works although it was to fail"),
-        pytest.param(
-            [healthy(), refused(401, RPC_ERROR, configuration=UNSIGNED, expected=Cause.UNSIGNED)],
-            {},
-            0,
-            id="works beside one that fails as expected",
-        ),
-        pytest.param(
-            [healthy(), refused(401, RPC_ERROR, configuration=UNSIGNED, expected=Cause.TIMEOUT)],
-            {},
-            1,
-            id="works beside one that fails otherwise",
-        ),
-        pytest.param(
-            [refused(403, MISMATCH), refused(401, RPC_ERROR, configuration=UNSIGNED, expected=Cause.UNSIGNED)],
-            {},
-            1,
-            id="what has no expectation must work",
-        ),
-    ],
-)
-def test_the_exit_code_says_whether_every_target_is_as_wanted(
-    results: list[Result], given: dict[str, Any], exits: int
-) -> None:
-    assert code(*results, **given) == exits
-
-
-def test_the_finding_that_fails_a_run_is_one_of_the_best_configuration() -> None:
-    other = replace(EMPTY_LIST, configuration=UNSIGNED)
-    assert code(healthy(), other, fail_on=Severity.WARNING) == 0
 
 
 # properties -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,18 @@ import pytest
 
 import mcpdoctor
 from mcpdoctor import catalogue as module
-from mcpdoctor.catalogue import CHECK_FILES, EVERY_OTHER, MARKER, Catalogue, Check, load, locate, read_toml
+from mcpdoctor.catalogue import (
+    CHECK_FILES,
+    EVERY_OTHER,
+    MARKER,
+    About,
+    Catalogue,
+    Check,
+    Condition,
+    load,
+    locate,
+    read_toml,
+)
 from mcpdoctor.model import Severity, Stage, Unusable, Verdict
 
 # Read by `mcpdoctor.clients`, and by people and their editors.
@@ -29,14 +40,18 @@ def named(check: Check) -> Iterator[str]:
 
 def problems(check: Check) -> list[str]:
     """What is wrong with a check."""
-    stages = {stage.value for stage in check.stage}
+    stages, about_ceiling = {stage.value for stage in check.stage}, check.about is About.CEILING
     wanted = {
         "slug is lower-case words joined by hyphens": re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", check.slug),
         "title is a phrase without a full stop": check.title and check.title[-1] not in ".!",
         "text is a sentence": check.text.endswith((".", "}", "}.")),
         "remedy is a sentence": check.remedy.endswith((".", "}")),
         "since is a version": re.fullmatch(r"\d+\.\d+\.\d+", check.since),
-        "stages are named, each once": stages and len(stages) == len(check.stage),
+        "stages are named, each once; a ceiling has none": (
+            not check.stage if about_ceiling else stages and len(stages) == len(check.stage)
+        ),
+        "a ceiling is judged by facts alone": not about_ceiling
+        or (check.in_text is None and all(rule == Condition(fact=rule.fact) for rule in check.when)),
         "on is a verdict that shows something": check.on in (Verdict.FAILED, Verdict.PASSED),
         "what is wrong with a stage that passed is no error": not (
             check.on is Verdict.PASSED and check.severity is Severity.ERROR
@@ -125,7 +140,7 @@ def test_only_the_last_resort_asks_for_nothing(catalogue: Catalogue) -> None:
 @pytest.mark.parametrize("check", [pytest.param(one, id=one.slug) for one in load().checks.values()])
 def test_a_check_names_the_fault_that_provokes_it(check: Check) -> None:
     stage, _, name = check.lab.partition("/")
-    assert stage in STAGES | {"healthy", "config", "ceiling"}
+    assert stage in STAGES | {"healthy", "config"} | ({"limit"} if check.about is About.CEILING else set())
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
 
 

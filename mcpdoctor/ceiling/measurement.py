@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 import anyio
 import anyio.abc
 
-from mcpdoctor.ceiling.actions import Action, Close, Open
+from mcpdoctor.ceiling.actions import Action, Close
 from mcpdoctor.ceiling.run import Interrupted, Settings
 from mcpdoctor.ceiling.search import Search, search
 from mcpdoctor.probes import in_thread
-from mcpdoctor.samples import Outcome, Sample, Stop
+from mcpdoctor.samples import Operation, Outcome, Sample, Stop
 
 CLOSING_S = 10.0
 """Seconds that closing the sessions may take once the search is over."""
+
+WEARY = 3
+"""So many steps in a row of which nothing came but failures that are no limit are the end; the very first is enough."""
 
 
 class Hands(Protocol):
@@ -60,13 +64,14 @@ async def measure(
         clock: the clock of the samples.
 
     Returns:
-        Why it ended; `failure` where the very first session was turned away for a reason that is no limit.
+        Why it ended; `failure` also where sessions or calls are turned away for a reason that is no limit.
     """
     steps = search(settings, clock, log)
     try:
         return await _drive(steps, hands, log, interrupted, watcher)
     finally:
-        steps.close()
+        with suppress(ValueError):  # cancelled while a step was being worked out
+            steps.close()
         with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSING_S):
             await hands.aclose()
         log.extend(hands.collect())
@@ -76,27 +81,27 @@ async def _drive(
     steps: Search, hands: Hands, log: list[Sample], interrupted: anyio.Event, watcher: Watcher | None
 ) -> Stop:
     step: Action | Stop = await _next(partial(next, steps))
+    weary, gave_up = 0, False
     while not isinstance(step, Stop):
         if watcher is not None:
             watcher.begins(step, log)
+        samples: list[Sample] = []
         if isinstance(step, Close):
-            # Giving back is what an interrupted search still does.
+            # Giving back is what an interrupted search still does; what takes too long, `aclose` does.
             with anyio.CancelScope(shield=interrupted.is_set()), anyio.move_on_after(CLOSING_S):
                 samples = await hands.perform(step)
-        elif interrupted.is_set():
-            step = await _next(partial(steps.throw, Interrupted()))
-            continue
-        else:
+            samples = samples or hands.collect()
+        elif not interrupted.is_set():
             samples = await _unless(interrupted, hands, step)
-            if interrupted.is_set():
-                log.extend(samples)
-                step = await _next(partial(steps.throw, Interrupted()))
-                continue
-        if isinstance(step, Open) and not log and _turned_away(samples):
+            if samples:  # a pause is no rest
+                weary = weary + 1 if _turned_away(samples) else 0
+            gave_up = weary >= WEARY or (weary > 0 and not log)
+        if not isinstance(step, Close) and (interrupted.is_set() or gave_up):
             log.extend(samples)
-            return Stop.FAILURE
-        step = await _next(partial(steps.send, samples))
-    return step
+            step = await _next(partial(steps.throw, Interrupted()))
+        else:
+            step = await _next(partial(steps.send, samples))
+    return Stop.FAILURE if gave_up else step
 
 
 async def _next(advance: Callable[[], Action]) -> Action | Stop:
@@ -127,6 +132,8 @@ async def _unless(interrupted: anyio.Event, hands: Hands, action: Action) -> lis
 
 
 def _turned_away(samples: Sequence[Sample]) -> bool:
-    """Whether a first session failed for a reason that no pause and no smaller number can mend."""
+    """Whether nothing came of a step but failures that no pause and no smaller number can mend."""
     failed = [one for one in samples if one.outcome is Outcome.FAILED]
-    return bool(failed) and not any(one.troubled and one.status is not None for one in failed)
+    called = any(one.operation is Operation.CALL and one.outcome is Outcome.ACCEPTED for one in samples)
+    limited = any(one.outcome is Outcome.REFUSED or (one.troubled and one.status is not None) for one in samples)
+    return bool(failed) and not called and not limited

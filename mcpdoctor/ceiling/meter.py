@@ -37,6 +37,7 @@ CLOSE_S = 3.0
 """Seconds that giving a session back may take, at most: somebody waits for the end."""
 
 _CALLS = {"tools/list", "tools/call"}
+_NO_TOOLS = re.compile(rb'"tools"\s*:\s*\[\s*\]')
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _SIGNATURE = re.compile(r"Signature=([0-9a-f]{64})")
 _LOCAL = {"EMFILE": "open-files", "ENFILE": "open-files", "EADDRNOTAVAIL": "local-ports"}
@@ -89,9 +90,10 @@ class Line:
         self._gone.set()
 
     def drop(self) -> None:
-        """Send none of them."""
-        self.dropped = True
-        self._gone.set()
+        """Send none of them, unless they have gone."""
+        if not self._gone.is_set():
+            self.dropped = True
+            self._gone.set()
 
 
 class NotSent(Exception):  # nothing went wrong
@@ -107,7 +109,7 @@ class Refusals:
 
     def __init__(self, catalogue: Catalogue) -> None:
         checks = [one for one in catalogue.checks.values() if one.cause is Cause.RATE_LIMITED]
-        self._answers = [condition for check in checks if check.probed for condition in check.when]
+        self._answers = [condition for check in checks if check.probed and check.stage for condition in check.when]
         self._texts = [condition for check in checks for condition in check.told if condition.text]
         self._listed = False
 
@@ -122,17 +124,16 @@ class Refusals:
         trace = Trace(stage=Stage.CALL, verdict=Verdict.FAILED, exchanges=(exchange,))
         if exchange.status in LIMITED:
             return "http"
+        where: Layer = "http" if (exchange.status or 0) >= 400 else "rpc" if tool_text is None else "tool"
         if any(matches(condition, trace, exchange, said, {}) is not None for condition in self._answers):
-            return "http" if (exchange.status or 0) >= 400 else "rpc"
+            return where
         words = {"words": said.message if said.kind == "rpc-error" else tool_text or ""}
         nobody = Said(kind="other")
-        if any(matches(one, trace, None, nobody, words) is not None for one in self._texts):
-            return "tool" if tool_text is not None else "rpc"
-        return None
+        return where if any(matches(one, trace, None, nobody, words) is not None for one in self._texts) else None
 
     def emptied(self, body: bytes) -> bool:
         """Whether a list of tools is empty where there was one before, in any session: so some servers throttle."""
-        empty = b'"tools":[]' in re.sub(rb"\s", b"", body)
+        empty = _NO_TOOLS.search(body) is not None
         emptied = empty and self._listed
         self._listed = self._listed or not empty
         return emptied
@@ -168,6 +169,10 @@ class Meter(httpx.AsyncBaseTransport):
         self._stream: _Shot | None = None
         self.has_session = False
         """Whether the server gave the session an id; only then does the client ask for a stream."""
+        self.closing = False
+        """Whether the session is being given back; then answers are counted, and not handed on."""
+        self.told = 0
+        """How many samples it has reported."""
         self.lines: deque[Line] = deque()
         """Where the next calls wait, one entry a call."""
         self._greeted, self._streaming = anyio.Event(), anyio.Event()
@@ -183,12 +188,12 @@ class Meter(httpx.AsyncBaseTransport):
             self._stream = shot
         request.extensions = {**request.extensions, "trace": shot.trace}
         try:
-            return await self._send(request, shot)
+            response = await self._send(request, shot)
         except NotSent:
-            return _instead(request, "not sent")
+            response = _instead(request, "not sent")
         except Exception as error:  # noqa: BLE001  # whatever it is, it is a sample
             self._add(shot, Outcome.FAILED, error=_kind(error))
-            return _instead(request, "no answer")
+            response = _instead(request, "no answer")
         except BaseException:
             if shot.sent_s is not None:
                 self._add(shot, Outcome.FAILED, error="interrupted")
@@ -200,6 +205,10 @@ class Meter(httpx.AsyncBaseTransport):
                 self._streaming.set()
             if operation is Operation.OTHER:
                 self._greeted.set()
+        if self.closing and request.method == "POST":
+            # mcp 1.x falls over an answer that comes now, and the DELETE under way falls with it.
+            await anyio.sleep_forever()
+        return response
 
     async def opened(self, stream_s: float) -> None:
         """Return when all that opening a session takes was answered: what follows is not to overlap with it.
@@ -221,8 +230,8 @@ class Meter(httpx.AsyncBaseTransport):
             self._add(stream, Outcome.ACCEPTED)
 
     async def _send(self, request: httpx.Request, shot: _Shot) -> httpx.Response:
-        with anyio.fail_after(min(self._timeout_s, CLOSE_S if shot.operation is Operation.CLOSE else math.inf)) as scope:
-            shot.scope = scope
+        within_s = min(self._timeout_s, CLOSE_S) if shot.operation is Operation.CLOSE else self._timeout_s
+        with anyio.fail_after(within_s) as shot.scope:
             response = await self._inner.handle_async_request(request)
             if shot.operation is Operation.STREAM and response.is_success and _events(response):
                 self._add(shot, Outcome.ACCEPTED, response)
@@ -258,9 +267,7 @@ class Meter(httpx.AsyncBaseTransport):
         }
         return httpx.Response(response.status_code, headers=headers, content=body, request=request)
 
-    def _said(
-        self, request: httpx.Request, response: httpx.Response, body: bytes
-    ) -> tuple[Said | None, Layer | None]:
+    def _said(self, request: httpx.Request, response: httpx.Response, body: bytes) -> tuple[Said | None, Layer | None]:
         """What an answer says and where it refuses; nothing of one that cannot be a refusal.
 
         Reading all of them would cost more than sending them.
@@ -307,6 +314,7 @@ class Meter(httpx.AsyncBaseTransport):
         if shot.told:
             return
         shot.told = True
+        self.told += 1
         if shot.line is not None and outcome is not Outcome.ACCEPTED:
             shot.line.spoiled += 1
         sample = Sample(
@@ -376,10 +384,12 @@ def _operation(request: httpx.Request) -> Operation:
 
 
 def _rpc_id(request: httpx.Request) -> object:
+    """The id of a JSON-RPC request; None of what has no answer: a notification, or an answer itself."""
     try:
-        return json.loads(request.content).get("id")
-    except (ValueError, AttributeError, httpx.RequestNotRead):
+        message = json.loads(request.content)
+    except (ValueError, httpx.RequestNotRead):
         return None
+    return message.get("id") if isinstance(message, dict) and "method" in message else None
 
 
 async def _whole(response: httpx.Response, request_id: object) -> bytes:
@@ -432,9 +442,9 @@ def _tool_error(body: str) -> str | None:
         message = _json(data)
         result = message.get("result") if isinstance(message, dict) else None
         if isinstance(result, dict) and result.get("isError"):
-            parts = result.get("content")
-            texts = [str(one.get("text", "")) for one in parts if isinstance(one, dict)] if parts else []
-            return " ".join(texts)[:4000]
+            given = result.get("content")
+            parts = given if isinstance(given, list) else []
+            return " ".join(str(one.get("text", "")) for one in parts if isinstance(one, dict))[:4000]
     return None
 
 

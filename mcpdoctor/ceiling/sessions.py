@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -30,6 +30,7 @@ COSTS = Costs(open=3, call=1, close=1)
 """HTTP requests of mcp 1.x: initialize, initialized and the stream; a call; a DELETE."""
 
 _STREAM_S = 2.0
+_CUT_S = 1.0
 _LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
 
 
@@ -84,8 +85,7 @@ class Sessions:
             case Open():
                 await self._open(action.session)
             case Close():
-                for number in action.sessions:
-                    await self._close(number)
+                await self._close_all(action.sessions)
             case Call():
                 await self._call(action.session, light=True)
             case Burst():
@@ -102,11 +102,17 @@ class Sessions:
         return samples
 
     async def aclose(self) -> None:
-        """Close every session that is still open, those that came halfway too."""
-        for number in list(self._held):
-            await self._close(number)
-        if self._bare is not None:
-            await self._bare.aclose()
+        """Close every session that is still open, those that came halfway too; all at once, for it is the end."""
+        try:
+            async with anyio.create_task_group() as closing:
+                for number in list(self._held):
+                    closing.start_soon(self._close, number)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await asyncio.gather(*(session.cut() for session in self._held.values()))
+                self._held.clear()
+                if self._bare is not None:
+                    await self._bare.aclose()
 
     # one session ------------------------------------------------------------------------------------------------------
 
@@ -114,10 +120,15 @@ class Sessions:
         seen = len(self._samples)
         session = self._held[number] = _Session(self._way, self._meter(number))
         await session.open()
-        came = self._samples[seen:]
-        if not session.alive or any(one.outcome is not Outcome.ACCEPTED for one in came):
+        if not session.alive and all(one.outcome is Outcome.ACCEPTED for one in self._samples[seen:]):
+            # The client did not like an answer that looked well.
+            self._samples[seen:] = [
+                replace(one, outcome=Outcome.FAILED, error="not-mcp") if one.operation is Operation.OPEN else one
+                for one in self._samples[seen:]
+            ]
+        if any(one.outcome is not Outcome.ACCEPTED for one in self._samples[seen:]) or not session.alive:
             await self._close(number)
-        if not came:
+        if len(self._samples) == seen:
             self._lost(number, Operation.OPEN)
 
     async def _close(self, number: int) -> None:
@@ -125,6 +136,14 @@ class Sessions:
         if session is not None:
             await session.close()
             del self._held[number]
+
+    async def _close_all(self, numbers: Sequence[int]) -> None:
+        """One after another; where nobody answers any more, the others are for the end."""
+        for number in numbers:
+            seen = len(self._samples)
+            await self._close(number)
+            if any(one.outcome is Outcome.FAILED and one.status is None for one in self._samples[seen:]):
+                return
 
     def _meter(self, number: int | None) -> Meter:
         way = self._way
@@ -143,6 +162,7 @@ class Sessions:
             self._refusals,
             session=number,
             timeout_s=way.timeout_s,
+            secrets=way.signer.resolved.secrets if way.signer else (),
             clock=self._clock,
         )
 
@@ -152,36 +172,47 @@ class Sessions:
     # calls ------------------------------------------------------------------------------------------------------------
 
     async def _call(self, number: int | None, *, light: bool, line: Line | None = None) -> None:
-        if number is None:
-            await self._ask(line)
-            return
-        session = self._held.get(number)
-        if session is None or not session.alive:
+        """Send one call, over a session or without.
+
+        Where nothing could be sent (the session is gone, credentials cannot be renewed) there is a sample all the same:
+        without one, the search would take it for accepted.
+        """
+        session = None if number is None else self._held.get(number)
+        meter = self._bare_one() if number is None else session.meter if session and session.alive else None
+        told = meter.told if meter else 0
+        if meter is not None:
+            if line is not None:
+                meter.lines.append(line)
+            if session is None:
+                await self._ask()
+            else:
+                await session.call(None if light else self._way.call, timeout_s=self._way.timeout_s)
+        if (meter is None or meter.told == told) and not (line is not None and line.dropped):
             self._lost(number, Operation.CALL)
             if line is not None:
+                line.spoiled += 1
                 line.arrive()
-            return
-        if line is not None:
-            session.meter.lines.append(line)
-        await session.call(None if light else self._way.call, timeout_s=self._way.timeout_s)
 
-    async def _ask(self, line: Line | None) -> None:
-        """A request outside of any session: whether it is let in at all is what it asks."""
-        way = self._way
+    def _bare_one(self) -> Meter:
+        """The meter of requests outside of any session."""
         if self._bare is None or self._bare_meter is None:
             self._bare_meter = self._meter(None)
             self._bare = httpx.AsyncClient(transport=self._bare_meter, timeout=None)  # noqa: S113  # the meter has one
-        if line is not None:
-            self._bare_meter.lines.append(line)
-        headers = {
-            "accept": "application/json, text/event-stream",
-            "accept-encoding": ACCEPT_ENCODING,
-            "content-type": "application/json",
-            **(way.signer.sign("POST", way.url, _LIST) if way.signer else {}),
-        }
-        await self._bare.post(way.url, content=_LIST, headers=headers)
+        return self._bare_meter
 
-    def _lost(self, number: int, operation: Operation) -> None:
+    async def _ask(self) -> None:
+        """A request outside of any session: whether it is let in at all is what it asks."""
+        way = self._way
+        with suppress(Exception):  # of the signer; all others are samples
+            headers = {
+                "accept": "application/json, text/event-stream",
+                "accept-encoding": ACCEPT_ENCODING,
+                "content-type": "application/json",
+                **(way.signer.sign("POST", way.url, _LIST) if way.signer else {}),
+            }
+            await self._bare.post(way.url, content=_LIST, headers=headers)  # type: ignore[union-attr]  # `_bare_one` made it
+
+    def _lost(self, number: int | None, operation: Operation) -> None:
         now = self._clock()
         self._samples.append(
             Sample(
@@ -200,29 +231,28 @@ class Sessions:
         """Prepare all of the requests, then let them go group by group."""
         lines = [Line(size, held=True) for size in action.groups]
         turns = itertools.cycle(action.sessions)
-        first = len(self._samples)
         async with anyio.create_task_group() as calls:
-            for line, size in zip(lines, action.groups, strict=True):
-                for _ in range(size):
-                    calls.start_soon(self._turn, next(turns), action.light, line)
-                # Of requests over one session, the order in which they come to the line is that of the calls.
-                await line.complete()
-            went, launched = self._clock(), 0
-            for line, size in zip(lines, action.groups, strict=True):
-                if launched:
-                    went += action.gap_s
-                    await anyio.sleep(max(0.0, went - self._clock()))
-                if self._too_much(self._samples[first:], action.groups[0] if launched else 0):
+            try:
+                for line, size in zip(lines, action.groups, strict=True):
+                    for _ in range(size):
+                        calls.start_soon(self._turn, next(turns), action.light, line)
+                    # Of requests over one session, the order in which they come to the line is that of the calls.
+                    await line.complete()
+                await self._let_go(lines, action.gap_s)
+            finally:
+                for line in lines:
                     line.drop()
-                    continue
-                line.go()
-                launched += size
 
-    @staticmethod
-    def _too_much(samples: Sequence[Sample], known: int) -> bool:
-        """Whether a burst has to stop: two were not accepted, or one that was not in the part known to pass."""
-        bad = sum(one.outcome is not Outcome.ACCEPTED for one in samples)
-        return bad >= 2 or (bad == 1 and len(samples) > known)
+    async def _let_go(self, lines: Sequence[Line], gap_s: float) -> None:
+        """Let one group after another go, unless what came back by then is too much; see `Burst`."""
+        goes = self._clock()
+        for index, line in enumerate(lines):
+            if index:
+                goes += gap_s
+                await anyio.sleep(max(0.0, goes - self._clock()))
+            if sum(one.spoiled for one in lines) >= 2 or any(one.spoiled for one in lines[1:]):
+                return
+            line.go()
 
     async def _turn(self, number: int | None, light: bool, line: Line) -> None:
         await self._call(number, light=light, line=line)
@@ -247,7 +277,7 @@ class _Session:
     def __init__(self, way: Way, meter: Meter) -> None:
         self._way, self.meter = way, meter
         self._client: ClientSession | None = None
-        self._opened, self._leave = anyio.Event(), anyio.Event()
+        self._opened, self._leave, self._opening = anyio.Event(), anyio.Event(), anyio.CancelScope()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -261,10 +291,18 @@ class _Session:
         await self._opened.wait()
 
     async def close(self) -> None:
-        """Close it, and wait until that was told to the server."""
+        """Close it, also while it is being opened, and wait until that was told to the server."""
+        self.meter.closing = True
         self._leave.set()
+        self._opening.cancel()
         if self._task is not None:
             await asyncio.wait([self._task])
+
+    async def cut(self) -> None:
+        """End it without a word; nothing where it has ended."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_CUT_S)
 
     async def call(self, call: ToolCall | None, *, timeout_s: float) -> None:
         """Send one call; what became of it, its sample tells."""
@@ -275,18 +313,19 @@ class _Session:
             await probes.one_call(self._client, call)
 
     async def _live(self) -> None:
+        way = self._way
         try:
             # Whatever goes wrong in there, the samples tell; and the client reports at the end what it met on the way.
             with suppress(Exception):
-                way = self._way
                 async with probes.session(way.url, way.signer, self.meter, timeout_s=way.timeout_s) as client:
-                    await client.initialize()
-                    if self.meter.has_session:
-                        with anyio.move_on_after(_STREAM_S):
-                            await self.meter.streaming.wait()
-                    self._client = client
+                    # The meter bounds each of two requests; this bounds a client that loses an answer.
+                    with self._opening, anyio.move_on_after(2 * way.timeout_s + _STREAM_S):
+                        await client.initialize()
+                        await self.meter.opened(min(_STREAM_S, way.timeout_s / 2))
+                        self._client = client
                     self._opened.set()
-                    await self._leave.wait()
+                    if self._client is not None:
+                        await self._leave.wait()
         finally:
             self._client = None
             self._opened.set()

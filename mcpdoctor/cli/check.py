@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mcpdoctor.cli import options
-from mcpdoctor.cli.searching import consent, search_of, watching
+from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
 from mcpdoctor.cli.trying import hush, network_for, planned, print_plan
 
@@ -128,12 +128,17 @@ def check(
         tool=tool,
         arguments=arguments,
     )
-    if dry_run:
-        print_plan(plan, form)
-        return
     searching = None
     if with_ceiling or required_workers is not None:
         searching = search_of(most, budget, quick=quick, required=required_workers)
+    elif most is not None or quick or think or budget != options.BUDGET:
+        raise click.UsageError("--max, --budget, --quick and --think are for measuring; add --ceiling.")
+    if dry_run:
+        print_plan(plan, form)
+        if searching is not None and form != "json":
+            click.echo(notice(plan, searching, best=True))
+        return
+    if searching is not None:
         consent(plan, searching, asked=not (yes or use_lab), best=True)
     with network_for(plan, connect_to, ca_bundle, use_lab=use_lab) as (network, lab):
         settings = Settings(

@@ -198,7 +198,7 @@ network = together(
 def read_budget(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int, float]:
     """Read `REQUESTS[,REFUSALS[,SECONDS]]`; each part may have its name in front: `refusals=5`."""
     names = ("requests", "refusals", "seconds")
-    found: dict[str, float] = dict(zip(names, BUDGET, strict=True))
+    found: dict[str, float] = {}
     for place, part in enumerate(value.split(",")):
         name, equals, number = part.strip().partition("=")
         if not equals:
@@ -207,11 +207,12 @@ def read_budget(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
             amount = float(number.removesuffix("s"))
         except ValueError:
             amount = -1.0
-        whole = name == "seconds" or amount.is_integer()
-        if name not in names or not whole or not (0 if name == "refusals" else 1) <= amount <= 1_000_000:
+        known = name in names and name not in found and (name == "seconds" or amount.is_integer())
+        if not known or not (0 if name == "refusals" else 1) <= amount <= 1_000_000:
             raise click.BadParameter("write REQUESTS,REFUSALS,SECONDS, such as 300,20,600, or refusals=5.")
         found[name] = amount
-    return int(found["requests"]), int(found["refusals"]), found["seconds"]
+    requests, refusals, seconds = (found.get(name, usual) for name, usual in zip(names, BUDGET, strict=True))
+    return int(requests), int(refusals), float(seconds)
 
 
 BUDGET = (300, 20, 600)

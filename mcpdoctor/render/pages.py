@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 
-from mcpdoctor.catalogue import Catalogue, Check, load
+from mcpdoctor.catalogue import About, Catalogue, Check, load
 
 _INTRO = """# Checks
 
@@ -23,7 +23,9 @@ def page(check: Check) -> str:
     """The page of one check, in Markdown that also reads well in a terminal."""
     told = check.in_text
     rows = [("cause", f"`{check.cause.value}`"), ("severity", check.severity.value)]
-    if check.probed:
+    if check.about is About.CEILING:
+        rows.append(("judges", "a measured ceiling (`mcpdoctor ceiling`, `mcpdoctor check --ceiling`)"))
+    elif check.probed:
         rows.append(("stage", ", ".join(f"`{stage.value}`" for stage in check.stage)))
     rows.append(("since", check.since))
     if check.after:
