@@ -14,6 +14,7 @@ import pytest
 from conftest import network_of
 from scripted import (
     CATALOGUE,
+    CONTEXT,
     Answer,
     Asked,
     Script,
@@ -29,7 +30,7 @@ from scripted import (
 )
 from scripted import sessions as opening
 
-from mcpdoctor import credentials, probes
+from mcpdoctor import credentials, probes, wire
 from mcpdoctor.ceiling import Action, Budget, Burst, Call, Close, Loop, Open, Settings, Wait, conclude
 from mcpdoctor.ceiling.measurement import measure
 from mcpdoctor.ceiling.sessions import COSTS, Sessions, Way
@@ -377,6 +378,21 @@ def test_a_small_budget_is_kept_on_the_wire() -> None:
         assert anyio.run(run) is Stop.BUDGET
         assert len(lab.requests) <= 30
         compare(lab, 0, log, path=path)
+
+
+def test_a_search_that_is_interrupted_in_its_first_step_was_not_turned_away() -> None:
+    script, log = Script(answers={"initialize": hang}), list[Sample]()
+
+    async def run() -> Stop:
+        interrupted = anyio.Event()
+        async with script.serving():
+            network = wire.Network(context=CONTEXT)
+            way = Way(url=script.url, signer=None, network=network, catalogue=CATALOGUE)
+            asyncio.get_running_loop().call_later(0.3, interrupted.set)
+            return await measure(Sessions(way), SWIFT, log, interrupted=interrupted)
+
+    assert anyio.run(run) is Stop.INTERRUPTED
+    assert briefly(log) == ["open failed interrupted"]
 
 
 def test_an_interrupted_search_gives_every_session_back(lab: Lab) -> None:

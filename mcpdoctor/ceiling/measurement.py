@@ -93,9 +93,9 @@ async def _drive(
             samples = samples or hands.collect()
         elif not interrupted.is_set():
             samples = await _unless(interrupted, hands, step)
-            if samples:  # a pause is no rest
+            if samples and not interrupted.is_set():  # a pause is no rest
                 weary = weary + 1 if _turned_away(samples) else 0
-            gave_up = weary >= WEARY or (weary > 0 and not log)
+                gave_up = weary >= WEARY or (weary > 0 and not log)
         if not isinstance(step, Close) and (interrupted.is_set() or gave_up):
             log.extend(samples)
             step = await _next(partial(steps.throw, Interrupted()))
