@@ -66,27 +66,33 @@ def held(arriving: Sequence[Arrival], linger_s: float = 0.0) -> list[Demand]:
     return demands
 
 
-def overlap(arriving: Sequence[Arrival], *, blur_s: float, streams: bool = False) -> list[Demand]:
+def overlap(
+    arriving: Sequence[Arrival], *, blur_s: float, streams: bool = False, longer_s: float = 0.0
+) -> list[Demand]:
     """Demand on a limit on requests in flight.
 
     Args:
         arriving: the log in order of arrival.
         blur_s: seconds by which the end of a request at the server may differ from what its answer says.
         streams: whether a standing stream counts as a request in flight.
+        longer_s: seconds by which the server was busy longer with each request than `done_s` says.
 
     Returns:
         One demand for each arrival.
     """
     demands: list[Demand] = []
-    active: list[float] = []
+    active: list[Arrival] = []
     for one in arriving:
         if one.operation is Operation.STREAM and not streams:
             demands.append(NONE)
             continue
-        active = [done for done in active if done > one.at_s - blur_s]
-        demands.append((1.0 + sum(done > one.at_s + blur_s for done in active), 1.0 + len(active)))
+        # What was over before this one was sent is not in doubt, however short the way is.
+        active = [
+            other for other in active if other.done_s + longer_s > one.at_s - blur_s and other.over_s > one.sent_s
+        ]
+        demands.append((1.0 + sum(other.done_s + longer_s > one.at_s + blur_s for other in active), 1.0 + len(active)))
         if one.counted:
-            active.append(one.done_s)
+            active.append(one)
     return demands
 
 

@@ -74,6 +74,8 @@ class Explanation:
         shape: None unless a rate.
         openings_alone: whether only requests that open a session count; False unless a rate.
         streams: whether standing streams count too; False unless a limit on requests in flight.
+        near: whether the server is so near that the shortest answer was all work, and not the way there and back;
+            False unless a limit on requests in flight.
     """
 
     kind: Kind
@@ -83,6 +85,7 @@ class Explanation:
     shape: Shape | None = None
     openings_alone: bool = False
     streams: bool = False
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +131,16 @@ class Belief:
 
     def streams(self) -> float:
         """Posterior weight of standing streams counting as requests in flight, given a limit on these."""
+        return self._share(lambda one: one.streams)
+
+    def near(self) -> float:
+        """Posterior weight of a server to which the way takes no time, given a limit on requests in flight."""
+        return self._share(lambda one: one.near)
+
+    def _share(self, which: Callable[[Explanation], bool]) -> float:
         found = self.of(Kind.IN_FLIGHT)
         whole = sum(one.weight for one in found)
-        return sum(one.weight for one in found if one.streams) / whole if whole else 0.0
+        return sum(one.weight for one in found if which(one)) / whole if whole else 0.0
 
     def rate(self) -> float | None:
         """Median of the rate in requests per second, given that it is a rate."""
@@ -163,16 +173,18 @@ class _Trial:
     shape: Shape | None = None
     openings_alone: bool = False
     streams: bool = False
+    near: bool = False
 
 
 class _Log:
     """The log, sorted into what each hypothesis needs to know of it."""
 
-    __slots__ = ("accepted", "arriving", "blur_s", "refused", "words")
+    __slots__ = ("accepted", "arriving", "blur_s", "refused", "shortest_s", "words")
 
     def __init__(self, log: Sequence[Sample]) -> None:
         self.arriving = arrivals(log)
         self.blur_s = blur_s(log)
+        self.shortest_s = min((one.elapsed_s for one in log), default=0.0)
         telling = [(index, one) for index, one in enumerate(self.arriving) if one.evidence]
         self.accepted = [index for index, one in telling if one.refused is None]
         self.refused: dict[str, list[int]] = {}
@@ -254,6 +266,7 @@ def infer(log: Sequence[Sample]) -> Belief:
             shape=one.shape,
             openings_alone=one.openings_alone,
             streams=one.streams,
+            near=one.near,
         )
         for one in trials
         if one.log_weight > groups[one.kind] - _NEGLIGIBLE
@@ -278,9 +291,12 @@ def _places(seen: _Log) -> Iterator[_Trial]:
                 weighed, before = [*seen.weigh(demands)], demands
             yield from (_Trial(Kind.SESSIONS, weight + math.log(share), capacity) for capacity, weight in weighed)
     streaming = any(one.operation is Operation.STREAM for one in seen.arriving)
-    for streams in (False, True) if streaming else (False,):
-        for capacity, weight in seen.weigh(demand.overlap(seen.arriving, blur_s=seen.blur_s, streams=streams)):
-            yield _Trial(Kind.IN_FLIGHT, weight - math.log(1 + streaming), capacity, streams=streams)
+    # How much of the shortest answer was the way there and back is unknown: all of it, or nothing.
+    for streams, near in itertools.product((False, True) if streaming else (False,), (False, True)):
+        longer_s = seen.shortest_s if near else 0.0
+        demands = demand.overlap(seen.arriving, blur_s=seen.blur_s, streams=streams, longer_s=longer_s)
+        for capacity, weight in seen.weigh(demands):
+            yield _Trial(Kind.IN_FLIGHT, weight - math.log(2 * (1 + streaming)), capacity, streams=streams, near=near)
 
 
 def _rates(seen: _Log) -> Iterator[_Trial]:
@@ -317,7 +333,7 @@ def _buckets(seen: _Log, counting: Collection[Operation], share: float, *, openi
 def _fixed(seen: _Log, counting: Collection[Operation]) -> Iterator[tuple[float, int, float]]:
     """Windows at fixed times. Between two requests a boundary may lie anywhere: the gap is the weight of that phase."""
     for window_s, share in _WINDOWS_S.items():
-        marks = sorted({round(one.at_s % window_s, 3) for one in seen.arriving if one.operation in counting})
+        marks = sorted({round(one.at_s % window_s, 3) % window_s for one in seen.arriving if one.operation in counting})
         kept = [marks[0]]
         for mark in marks[1:]:
             if mark - kept[-1] >= window_s / _PHASES:

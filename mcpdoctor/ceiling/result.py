@@ -45,7 +45,10 @@ def conclude(
     belief, order = infer(log), arrivals(log)
     likeliest = max(belief.posterior, key=lambda kind: belief.posterior[kind])
     limiter = likeliest if belief.sure(likeliest, SURE) else Kind.UNKNOWN
-    clean, full = _span(order, limiter, blur_s(log), streams=belief.streams() > 1 / 2)
+    if limiter is Kind.RATE and stopped is Stop.FAILURE:
+        limiter = Kind.UNKNOWN  # a server in trouble refuses for a while, as a rate does
+    busy_s = min((one.elapsed_s for one in log), default=0.0) if belief.near() > 1 / 2 else 0.0
+    clean, full = _span(order, limiter, blur_s(log), streams=belief.streams() > 1 / 2, busy_s=busy_s)
     cycle_s = think_s + (_call_s(log) if call_s is None else call_s)
     kinds = [
         kind for kind, weight in belief.posterior.items() if weight >= (DOUBT if limiter is Kind.UNKNOWN else SURE)
@@ -92,21 +95,39 @@ def _indistinct(belief: Belief, limiter: Kind) -> tuple[str, ...]:
     return names if len(names) > 1 else ()
 
 
-def _span(order: Sequence[Arrival], limiter: Kind, blur: float, *, streams: bool) -> tuple[int, int | None]:
+def _span(
+    order: Sequence[Arrival], limiter: Kind, blur: float, *, streams: bool, busy_s: float
+) -> tuple[int, int | None]:
     """The most at a time that were accepted, and the fewest, more than that, of which one was refused."""
-    measured = {Kind.SESSIONS: demand.held(order), Kind.IN_FLIGHT: demand.overlap(order, blur_s=blur, streams=streams)}
+    overlap = demand.overlap(order, blur_s=blur, streams=streams, longer_s=busy_s)
+    measured = {Kind.SESSIONS: demand.held(order), Kind.IN_FLIGHT: overlap}
     if limiter in measured:
         demands = measured[limiter]
         clean = _most_accepted(order, demands)
         over = [low for one, (low, _) in zip(order, demands, strict=True) if one.refused is not None and low > clean]
         return clean, int(min(over)) if over else None
-    together = _most_accepted(order, measured[Kind.IN_FLIGHT])
+    if limiter is Kind.NONE:
+        # Nobody was in the way: what counts is how many answers were awaited at a time, not where those requests were.
+        together = _most_awaited(order)
+    else:
+        together = _most_accepted(order, measured[Kind.IN_FLIGHT])
     return together if together > 1 else _most_accepted(order, measured[Kind.SESSIONS]), None
 
 
 def _most_accepted(order: Sequence[Arrival], demands: Sequence[demand.Demand]) -> int:
     fine = (low for one, (low, _) in zip(order, demands, strict=True) if one.counted and one.evidence)
     return int(max(fine, default=0.0))
+
+
+def _most_awaited(order: Sequence[Arrival]) -> int:
+    """The most accepted requests, one more than were under way when it was sent, as the client saw it."""
+    fine = [one for one in order if one.counted and one.evidence and one.operation is not Operation.STREAM]
+    awaited: list[float] = []
+    most = 0
+    for one in sorted(fine, key=lambda one: one.sent_s):
+        awaited = [over_s for over_s in awaited if over_s > one.sent_s] + [one.over_s]
+        most = max(most, len(awaited))
+    return most
 
 
 def _call_s(log: Sequence[Sample]) -> float:

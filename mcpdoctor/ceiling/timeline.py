@@ -21,6 +21,8 @@ class Arrival:
     Attributes:
         at_s: when it arrived, about.
         done_s: when the server was done with it, about; infinite for a stream that still stands.
+        sent_s: when it was sent.
+        over_s: when it was over for certain: its answer had come, or a stream's session was closed.
         counted: whether the server took it in: refused requests are counted by no limiter here.
         evidence: whether it tells of a limit: not when it failed, and not when it closed a session (nobody is kept
             from that).
@@ -31,6 +33,8 @@ class Arrival:
 
     at_s: float
     done_s: float
+    sent_s: float
+    over_s: float
     operation: Operation
     session: int | None
     counted: bool
@@ -60,11 +64,8 @@ def arrivals(log: Sequence[Sample]) -> tuple[Arrival, ...]:
     if not log:
         return ()
     way, blur = max(0.0, min(sample.elapsed_s for sample in log) / 2), blur_s(log)
-    closed = {
-        sample.session: sample.sent_s + way
-        for sample in log
-        if sample.operation is Operation.CLOSE and sample.outcome is Outcome.ACCEPTED
-    }
+    # Whatever the server says to that: the client is gone, and its stream with it.
+    closed = {sample.session: sample for sample in log if sample.operation is Operation.CLOSE}
     ordered: list[Arrival] = []
     together: list[Sample] = []
     for sample in sorted(log, key=lambda one: one.sent_s):
@@ -77,7 +78,7 @@ def arrivals(log: Sequence[Sample]) -> tuple[Arrival, ...]:
     return (*ordered, *_settled(together, way, closed))
 
 
-def _settled(together: Sequence[Sample], way: float, closed: Mapping[int | None, float]) -> list[Arrival]:
+def _settled(together: Sequence[Sample], way: float, closed: Mapping[int | None, Sample]) -> list[Arrival]:
     """Arrivals of requests that were sent together: accepted first, then as they were sent.
 
     To put them so is to choose one order of many, and a limiter that explains the refusals by it must not get that for
@@ -90,15 +91,21 @@ def _settled(together: Sequence[Sample], way: float, closed: Mapping[int | None,
     return [_arrival(sample, at, way, closed, luck) for sample, at in zip(ordered, times, strict=True)]
 
 
-def _arrival(sample: Sample, at: float, way: float, closed: Mapping[int | None, float], luck: float) -> Arrival:
+def _arrival(sample: Sample, at: float, way: float, closed: Mapping[int | None, Sample], luck: float) -> Arrival:
     stands = sample.operation is Operation.STREAM and sample.outcome is Outcome.ACCEPTED
-    done = closed.get(sample.session, math.inf) if stands else sample.received_s - way
+    last = closed.get(sample.session) if stands else sample
+    if last is None:
+        done = over = math.inf
+    else:
+        done, over = (last.sent_s + way if stands else last.received_s - way), last.received_s
     turned_away = sample.outcome is Outcome.REFUSED
     # What a server does not offer at all (a stream: 405) it says before any limiter looks.
     nothing = sample.operation is Operation.OTHER and (sample.status or 0) >= 400
     return Arrival(
         at_s=at,
         done_s=max(at, done),
+        sent_s=sample.sent_s,
+        over_s=over,
         operation=sample.operation,
         session=sample.session,
         counted=not (turned_away or nothing),
