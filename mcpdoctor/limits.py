@@ -188,7 +188,7 @@ def observed(ceiling: Ceiling) -> str:
     if ceiling.limiter is Kind.SESSIONS:
         return f"{plural(most, 'session')} at a time"
     if ceiling.limiter is Kind.IN_FLIGHT:
-        return f"{plural(most, 'request')} at a time"
+        return f"{plural(most, 'request')} at a time{', streams of sessions included' if ceiling.streams else ''}"
     if ceiling.limiter is Kind.NONE:
         return f"no limit up to {most} at a time"
     return f"some limit that could not be named; {most} at a time {'was' if most == 1 else 'were'} accepted"

@@ -267,6 +267,8 @@ class Ceiling:
         most: the most at a time that the search was allowed to try.
         call_s: mean seconds of an accepted call.
         session_requests: HTTP requests that opening and closing one session takes, as counted; None without one.
+        streams: whether the standing streams of sessions are among the requests in flight that are limited: a worker
+            takes two places then.
         facts: what else was observed, of this machine and its client, by name; checks compare them.
         documented: what the owner of the server publishes for this caller, in words; empty where nothing is.
         documented_as_of: when that was true.
@@ -299,6 +301,7 @@ class Ceiling:
     most: int = 0
     call_s: float = 0.0
     session_requests: int | None = None
+    streams: bool = False
     facts: Mapping[str, Fact] = field(default_factory=dict)
     documented: str = ""
     documented_as_of: str = ""

@@ -1,5 +1,6 @@
 """Inference names the limiter that made a log, with parameters that hold the truth as often as it says."""
 
+import itertools
 from random import Random
 
 import pytest
@@ -33,7 +34,7 @@ def answered(text, times, noise=0.0, seed=0, jitter_s=0.003):
     return log
 
 
-def volleys(chance, rounds=8, size=12):
+def volleys(chance, rounds=10, size=12):
     """Requests 60 ms apart in volleys, with pauses between them."""
     now, times = chance.uniform(0, 100), []
     for _ in range(rounds):
@@ -67,16 +68,21 @@ def test_the_posterior_of_any_log_sums_to_one(told):
     assert found.limiter in set(Kind)
 
 
+def scattered(chance, count=100):
+    """Requests one by one: where all of a window goes at once, all of it comes back at once, whatever its shape."""
+    return [*itertools.accumulate(chance.expovariate(1.2) for _ in range(count))]
+
+
 @pytest.mark.parametrize(
-    ("text", "shape", "rate", "burst"),
+    ("text", "times", "shape", "rate", "burst"),
     [
-        ("rate:2/s,burst:6", Shape.TOKEN_BUCKET, 2, 6),
-        ("window:12/30s", Shape.FIXED_WINDOW, 0.4, 12),
-        ("sliding:8/10s", Shape.SLIDING_WINDOW, 0.8, 8),
+        ("rate:2/s,burst:6", volleys, Shape.TOKEN_BUCKET, 2, 6),
+        ("window:12/30s", volleys, Shape.FIXED_WINDOW, 0.4, 12),
+        ("sliding:8/10s", scattered, Shape.SLIDING_WINDOW, 0.8, 8),
     ],
 )
-def test_the_shape_of_a_rate_is_told(text, shape, rate, burst):
-    belief = infer(answered(text, volleys(Random(5), rounds=10), noise=0.02))  # noqa: S311 - as above
+def test_the_shape_of_a_rate_is_told(text, times, shape, rate, burst):
+    belief = infer(answered(text, times(Random(5)), noise=0.02))  # noqa: S311 - as above
     assert belief.sure(Kind.RATE)
     shapes = belief.shapes()
     assert max(shapes, key=lambda one: shapes[one]) is shape

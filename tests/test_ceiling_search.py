@@ -251,13 +251,57 @@ def test_sessions_that_linger_after_their_end_are_told_from_a_rate():
     assert (found.limiter, found.posterior[Kind.RATE] < 0.05) == (Kind.SESSIONS, True)
 
 
-def test_standing_streams_that_count_as_in_flight_are_told_from_sessions():
-    legacy = (Operation.OPEN, Operation.OTHER, Operation.STREAM)
+LEGACY = (Operation.OPEN, Operation.OTHER, Operation.STREAM)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_standing_streams_that_count_as_in_flight_are_told_from_sessions(status):
     chosen = Settings(costs=Costs(open=3, call=1, close=1))
-    behind_nginx = measure(World(limits=("in-flight:6",), streams_count=True, seed=1, opening=legacy), chosen)
-    assert behind_nginx.limiter is Kind.IN_FLIGHT
-    sessions = measure(World(limits=("sessions:6",), seed=1, opening=legacy), chosen)
-    assert (sessions.limiter, sessions.highest_clean) == (Kind.SESSIONS, 6)
+    for seed in range(3):
+        nginx = World(
+            limits=("in-flight:6",), streams_count=True, in_front=True, seed=seed, opening=LEGACY, status=status
+        )
+        found = measure(nginx, chosen)
+        assert (found.limiter, found.highest_clean, found.streams) == (Kind.IN_FLIGHT, 6, True)
+        assert found.recommended_workers == 2  # each has a stream and a call
+        sessions = measure(World(limits=("sessions:6",), seed=seed, opening=LEGACY), chosen)
+        assert (sessions.limiter, sessions.highest_clean, sessions.streams) == (Kind.SESSIONS, 6, False)
+        calls = measure(World(limits=("in-flight:6",), seed=seed, opening=LEGACY), chosen)
+        assert (calls.limiter, calls.highest_clean, calls.streams) == (Kind.IN_FLIGHT, 6, False)
+        assert calls.recommended_workers == 4
+
+
+@pytest.mark.parametrize("busy_s", [0.03, 0.1, 0.2])
+@pytest.mark.parametrize("most", [3, 4, 7])
+def test_a_limit_on_requests_in_flight_behind_a_fixed_latency_is_no_rate(most, busy_s):
+    # The shortest answer is all work and no way: to a search that takes half of it for the way, nothing overlaps.
+    for seed in range(2):
+        world = World(
+            limits=(f"in-flight:{most}",),
+            seed=seed,
+            rtt_s=0.002,
+            jitter_s=0.0002,
+            light_s=busy_s,
+            work_s=busy_s,
+            cv=0.02,
+        )
+        found = measure(world)
+        assert (found.limiter, found.highest_clean, found.lowest_refused) == (Kind.IN_FLIGHT, most, most + 1)
+
+
+@pytest.mark.parametrize(("limit", "rate"), [("rate:3/s,burst:4", 3), ("window:10/10s", 1)])
+def test_a_rate_behind_a_fixed_latency_is_no_number_of_requests(limit, rate):
+    for seed in range(2):
+        world = World(limits=(limit,), seed=seed, rtt_s=0.002, jitter_s=0.0002, light_s=0.1, work_s=0.1, cv=0.02)
+        found = measure(world)
+        assert found.limiter is Kind.RATE
+        assert found.rate_per_s == pytest.approx(rate, rel=0.2)
+
+
+@pytest.mark.parametrize("light_s", [0.002, 0.05])
+def test_without_a_limit_as_many_are_clean_as_were_awaited_at_a_time(light_s):
+    found = measure(World(seed=1, rtt_s=0.03, light_s=light_s, work_s=light_s), Settings(most=20))
+    assert (found.limiter, found.highest_clean, found.refused) == (Kind.NONE, 20, 0)
 
 
 def test_short_requests_on_a_short_way_are_still_in_flight_together():

@@ -3,7 +3,7 @@
 import pytest
 
 from mcpdoctor.ceiling import Budget, conclude, workers_for_places, workers_for_rate
-from mcpdoctor.ceiling.budget import ALARM, fits, owed_pause_s, trouble
+from mcpdoctor.ceiling.budget import Trouble, fits, owed_pause_s
 from mcpdoctor.samples import Operation, Outcome, Sample, Stop
 
 
@@ -53,18 +53,30 @@ def test_workers_of_a_rate_count_the_thinking_too():
         ([500, 200, 500], False),
         ([429] * 9, False),
         ([None, None, None], True),
-        ([503] * 3, True),
+        ([503] * 4, True),
+        ([503] * 3 + [200] + [503] * 3, False),
+        ([503, 500, 503, 500, 503, 500], True),
     ],
 )
 def test_a_run_of_failures_raises_the_alarm(statuses, alarm):
-    total = 0.0
+    trouble = Trouble()
     for status in statuses:
-        total = trouble(total, [said(status)])
-    assert (total >= ALARM) is alarm
+        trouble = trouble.after([said(status)])
+    assert trouble.alarming is alarm
 
 
 def test_a_few_failures_of_many_sent_together_raise_none():
-    assert trouble(0.0, [said(503)] * 4 + [said(200)] * 40) == 0.0
+    trouble = Trouble().after([said(500)] * 4 + [said(200)] * 40)
+    assert (trouble.failures, trouble.alarming) == (0.0, False)
+
+
+def test_what_a_limit_may_have_said_is_waited_out_longer_each_time():
+    trouble, pauses = Trouble(), []
+    for _ in range(3):
+        trouble = trouble.after([said(503)] * 9)
+        pauses.append(trouble.pause_s)
+    assert pauses == [1.0, 2.0, 8.0]
+    assert trouble.after([said(200), said(503)]).pause_s == 1.0
 
 
 def test_refusals_to_close_do_not_count():

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from mcpdoctor.samples import Operation, Outcome, Sample, refused
 
 _HEALTHY, _FAILING = 0.05, 0.30
-ALARM = 4.6
-"""The sum of `trouble` from which the search stops."""
+_ALARM = 4.6
+HEALING_S = (1.0, 2.0, 8.0)
+"""Pauses after a refusal, where the server asks for none: after the first, the second and the third in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,23 +38,49 @@ class Costs:
     close: int = 1
 
 
-def trouble(before: float, samples: Sequence[Sample]) -> float:
-    """How much speaks for a server in trouble, once the answers to one more action are known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """How much speaks for a server in trouble, from which a polite client stays away.
 
-    A cumulative sum (Page, Biometrika 41, 1954) of the log-likelihood ratio of 30 % against 5 % of failures, never
-    below zero; from `ALARM` = ln 100 on a polite client stops, which three failures in a row reach. A refusal with 503
-    counts: behind it may be a server that is overloaded. The answers to one action count together, for of requests that
-    are sent together the refused ones always come back first.
+    Failures count one by one: a cumulative sum (Page, Biometrika 41, 1954) of the log-likelihood ratio of 30 % against
+    5 % of failures, never below zero, which three failures in a row bring over ln 100.
 
-    Args:
-        before: the sum so far; 0 at the beginning.
-        samples: the answers to one action.
+    A refusal with 503 may be a limit's as well; nginx and Envoy say it so. A limit lets a request in again once there
+    is room or time has passed, a server in trouble does not. So after each there is a longer pause, and what counts is
+    how many actions in a row brought nothing else.
 
-    Returns:
-        The new sum.
+    Attributes:
+        failures: the sum for failures.
+        unavailable: how many actions in a row ended in a refusal with 503, since anything was accepted.
     """
-    worse, better = math.log(_FAILING / _HEALTHY), math.log((1 - _FAILING) / (1 - _HEALTHY))
-    return max(0.0, before + sum(worse if sample.troubled else better for sample in samples))
+
+    failures: float = 0.0
+    unavailable: int = 0
+
+    def after(self, samples: Sequence[Sample]) -> Trouble:
+        """What it is once the answers to one more action are known.
+
+        The answers to one action count together, for of requests that are sent together the refused ones always come
+        back first.
+        """
+        worse, better = math.log(_FAILING / _HEALTHY), math.log((1 - _FAILING) / (1 - _HEALTHY))
+        steps = {Outcome.FAILED: worse, Outcome.ACCEPTED: better, Outcome.REFUSED: 0.0}
+        change = sum(steps[one.outcome] for one in samples if one.troubled or one.outcome is Outcome.ACCEPTED)
+        again = any(one.troubled and one.outcome is Outcome.REFUSED for one in samples)
+        return Trouble(
+            failures=max(0.0, self.failures + change),
+            unavailable=again + (0 if any(one.outcome is Outcome.ACCEPTED for one in samples) else self.unavailable),
+        )
+
+    @property
+    def alarming(self) -> bool:
+        """Whether to leave the server alone."""
+        return self.failures >= _ALARM or self.unavailable > len(HEALING_S)
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds to leave it alone for, before the next request."""
+        return HEALING_S[max(0, min(self.unavailable, len(HEALING_S)) - 1)]
 
 
 def fits(log: Sequence[Sample], budget: Budget, *, requests: int, refusals: int) -> bool:

@@ -96,31 +96,39 @@ def overlap(
     return demands
 
 
-def bucket(arriving: Sequence[Arrival], rate_per_s: float, counting: Collection[Operation] = ANY) -> list[Demand]:
+def bucket(
+    arriving: Sequence[Arrival], rate_per_s: float, counting: Collection[Operation] = ANY, fastest_per_s: float = 0.0
+) -> list[Demand]:
     """Demand on a token bucket, which is also the generic cell rate algorithm (ITU-T I.371, appendix).
 
     Args:
         arriving: the log in order of arrival.
         rate_per_s: tokens that come back each second.
         counting: which requests take a token.
+        fastest_per_s: where the rate is open too, its upper end; `rate_per_s` is its lower one.
 
     Returns:
         One demand for each arrival.
     """
+    fastest_per_s = max(rate_per_s, fastest_per_s)
     demands: list[Demand] = []
-    missing, taken, then = 0.0, 0.0, arriving[0].at_s if arriving else 0.0
-    blur = max(_ROUNDING, rate_per_s * BLUR_S)
+    least = most = taken = 0.0
+    then = arriving[0].at_s if arriving else 0.0
+    least_blur, most_blur = (max(_ROUNDING, rate * BLUR_S) for rate in (fastest_per_s, rate_per_s))
     for one in arriving:
         if one.operation not in counting:
             demands.append(NONE)
             continue
-        missing = max(0.0, missing - rate_per_s * (one.at_s - then))
-        then = one.at_s
-        if not missing:
-            taken = 0.0  # full: waiting longer or shorter made no difference
+        passed, then = one.at_s - then, one.at_s
+        least -= fastest_per_s * passed
+        most -= rate_per_s * passed
+        least = least if least > 0 else 0.0  # max() would take a quarter of the time of all inference
+        if most <= 0:
+            most = taken = 0.0  # full: waiting longer or shorter made no difference
         # No more can be missing than was taken since the bucket was full.
-        demands.append((max(1.0, missing + 1 - blur), min(missing + blur, taken) + 1))
-        missing += one.counted
+        demands.append((max(1.0, least + 1 - least_blur), min(most + most_blur, taken) + 1))
+        least += one.counted
+        most += one.counted
         taken += one.counted
     return demands
 
@@ -185,13 +193,55 @@ def anchored(arriving: Sequence[Arrival], window_s: float, counting: Collection[
     return demands
 
 
-def sliding(arriving: Sequence[Arrival], window_s: float, counting: Collection[Operation] = ANY) -> list[Demand]:
+def counter(
+    arriving: Sequence[Arrival],
+    window_s: float,
+    phase_s: float,
+    counting: Collection[Operation] = ANY,
+    slack_s: float = 0.0,
+) -> list[Demand]:
+    """Demand on a window that ends now, as most gateways count it: by two windows that follow each other.
+
+    Of the window before, as much counts as the sliding window still reaches into: b(1 - t/W) + c, rounded down, after
+    t seconds of a window with c requests so far (Cloudflare, "How we built rate limiting", 2017).
+
+    Args:
+        arriving: the log in order of arrival.
+        window_s: length of a window, W.
+        phase_s: when one of them began, on the clock of the log.
+        counting: which requests count.
+        slack_s: by how much the phase may be off.
+
+    Returns:
+        One demand for each arrival.
+    """
+    demands: list[Demand] = []
+    blur = BLUR_S + slack_s
+    current, count, before = -math.inf, 0.0, 0.0
+    for one in arriving:
+        if one.operation not in counting:
+            demands.append(NONE)
+            continue
+        window, into = divmod(one.at_s - phase_s, window_s)
+        if window != current:
+            before, count = (count if window == current + 1 else 0.0), 0.0
+            current = window
+        weighted, spread = before * (1 - into / window_s) + count, max(before, count) * blur / window_s
+        demands.append((math.floor(max(0.0, weighted - spread)) + 1.0, math.floor(weighted + spread) + 1.0))
+        count += one.counted
+    return demands
+
+
+def sliding(
+    arriving: Sequence[Arrival], window_s: float, counting: Collection[Operation] = ANY, longest_s: float = 0.0
+) -> list[Demand]:
     """Demand on a window that ends now, whenever now is.
 
     Args:
         arriving: the log in order of arrival.
         window_s: length of the window.
         counting: which requests count.
+        longest_s: where the length is open too, its upper end; `window_s` is its lower one.
 
     Returns:
         One demand for each arrival.
@@ -204,7 +254,7 @@ def sliding(arriving: Sequence[Arrival], window_s: float, counting: Collection[O
             demands.append(NONE)
             continue
         _forget(surely, one.at_s - window_s + BLUR_S)
-        _forget(perhaps, one.at_s - window_s - BLUR_S)
+        _forget(perhaps, one.at_s - max(window_s, longest_s) - BLUR_S)
         demands.append((len(surely) + 1.0, len(perhaps) + 1.0))
         if one.counted:
             surely.append(one.at_s)

@@ -68,7 +68,6 @@ def _pin(run: Run) -> Generator[Action, Sequence[Sample], _Rung]:
         return _Rung.BLOCKED
     if not (yield from _exchange(run)):
         return _Rung.BLOCKED
-    run.forgive()
     if (yield from run.open()):
         return _Rung.PASSED
     if not run.belief().sure(Kind.SESSIONS, run.settings.sure):
@@ -89,13 +88,16 @@ def _assure(run: Run) -> Asking:
     """Where the evidence is not enough yet, look further.
 
     A call over a session that is held tells a limit on sessions from a rate, and from a limit on requests in flight
-    that a standing stream counts against. More pairs of refused and accepted openings do the rest.
+    that a standing stream counts against; nothing else does, so where streams stand it is made in any case. More pairs
+    of refused and accepted openings do the rest.
     """
+    asked = False
     for _ in range(PAIRS):
-        if run.belief().sure(Kind.SESSIONS, run.settings.sure):
+        if run.limited() and (asked or not run.streaming):
             return
+        asked = True
         yield from run.call()
-        if run.belief().sure(Kind.SESSIONS, run.settings.sure):
+        if run.limited():
             return
         if not (yield from run.open()):
             yield from _exchange(run)

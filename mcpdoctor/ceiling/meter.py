@@ -4,6 +4,10 @@ It also keeps the client from falsifying the log. mcp 1.x gives a whole session 
 and asks again for a stream that ended; here the client is told of a refusal as of a JSON-RPC error, and keeps its
 session, and it gets one stream a session. It follows no redirect either. What was refused, and in which words, the
 samples say.
+
+Nor does it send two requests at a time where one was asked for: the stream is asked for when the notification before it
+is answered, and has ended when its session is closed. Otherwise, where streams take places too, chance would decide
+which of the two requests is refused, and the last one in would be refused its leaving.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +40,7 @@ MOST_WAIT_S = 5.0
 CLOSE_S = 3.0
 """Seconds that giving a session back may take, at most: somebody waits for the end."""
 
+_ENDING_S = 1.0
 _CALLS = {"tools/list", "tools/call"}
 _NO_TOOLS = re.compile(rb'"tools"\s*:\s*\[\s*\]')
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
@@ -167,6 +172,7 @@ class Meter(httpx.AsyncBaseTransport):
         self._session, self._timeout_s, self._clock = session, timeout_s, clock
         self._secrets = secrets
         self._stream: _Shot | None = None
+        self._halfway = False
         self.has_session = False
         """Whether the server gave the session an id; only then does the client ask for a stream."""
         self.closing = False
@@ -182,10 +188,10 @@ class Meter(httpx.AsyncBaseTransport):
         operation = _operation(request)
         line = self.lines.popleft() if operation is Operation.CALL and self.lines else None
         shot = _Shot(request, operation, line, self._clock)
-        if operation is Operation.STREAM:
-            if self._stream is not None:
-                return _instead(request, "one stream a session is enough")
-            self._stream = shot
+        if operation is Operation.STREAM and not await self._may_stream(shot):
+            return _instead(request, "no stream now")
+        if operation is Operation.CLOSE and self._stream is not None:
+            await self._stream.end()
         request.extensions = {**request.extensions, "trace": shot.trace}
         try:
             response = await self._send(request, shot)
@@ -209,6 +215,16 @@ class Meter(httpx.AsyncBaseTransport):
             # mcp 1.x falls over an answer that comes now, and the DELETE under way falls with it.
             await anyio.sleep_forever()
         return response
+
+    async def _may_stream(self, shot: _Shot) -> bool:
+        """Whether a session gets its stream: one, and not when it is to be given back at once."""
+        if self._stream is not None:
+            return False
+        self._stream = shot
+        await self._greeted.wait()
+        if self._halfway:
+            self._streaming.set()
+        return not self._halfway
 
     async def opened(self, stream_s: float) -> None:
         """Return when all that opening a session takes was answered: what follows is not to overlap with it.
@@ -235,13 +251,16 @@ class Meter(httpx.AsyncBaseTransport):
             response = await self._inner.handle_async_request(request)
             if shot.operation is Operation.STREAM and response.is_success and _events(response):
                 self._add(shot, Outcome.ACCEPTED, response)
-                return response
+                shot.standing = _Standing(response)
+                return httpx.Response(response.status_code, headers=response.headers, stream=shot.standing)
             try:
                 body = await _whole(response, shot.rpc_id)
                 shot.received_s = self._clock()
             finally:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
+        if shot.scope.cancelled_caught:
+            return _instead(request, "the session is given back")
         return self._judged(request, shot, response, body)
 
     def _judged(self, request: httpx.Request, shot: _Shot, response: httpx.Response, body: bytes) -> httpx.Response:
@@ -315,6 +334,7 @@ class Meter(httpx.AsyncBaseTransport):
             return
         shot.told = True
         self.told += 1
+        self._halfway = self._halfway or (shot.operation is Operation.OTHER and outcome is not Outcome.ACCEPTED)
         if shot.line is not None and outcome is not Outcome.ACCEPTED:
             shot.line.spoiled += 1
         sample = Sample(
@@ -360,6 +380,14 @@ class _Shot:
         self.received_s: float | None = None
         self.lined_up = self.told = False
         self.scope = anyio.CancelScope()
+        self.standing: _Standing | None = None
+
+    async def end(self) -> None:
+        """End a stream: one that stands, or one whose answer is still to come."""
+        if self.standing is not None:
+            await self.standing.end()
+        else:
+            self.scope.cancel()
 
     async def trace(self, name: str, info: Mapping[str, Any]) -> None:
         if not name.endswith("send_request_headers.started") or self.sent_s is not None:
@@ -370,6 +398,38 @@ class _Shot:
             self.lined_up = True
             await self.line.wait()
         self.sent_s = self._clock()
+
+
+class _Standing(httpx.AsyncByteStream):
+    """The body of a stream that stands until its session is closed."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
+        self._stream = response.stream
+        self._waiting: anyio.CancelScope | None = None
+        self._over, self._closed = False, anyio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = aiter(self._stream)
+        while not self._over:
+            piece = None
+            with anyio.CancelScope() as self._waiting:
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    async def end(self) -> None:
+        """Close the connection; whoever reads from it is told that this was all."""
+        self._over = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        with anyio.move_on_after(_ENDING_S):
+            await self._closed.wait()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+        self._closed.set()
 
 
 def _operation(request: httpx.Request) -> Operation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mcpdoctor.ceiling import demand
 from mcpdoctor.ceiling.inference import SURE, Belief, infer
@@ -13,8 +13,14 @@ from mcpdoctor.ceiling.workers import workers_for_places, workers_for_rate
 from mcpdoctor.model import Ceiling
 from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Stop, refused
 
+MOST_STRAYS = 0.08
+"""A larger share of refusals than that is not noise."""
+
 DOUBT = 0.05
 """What has this share of the posterior cannot be ruled out."""
+
+ROUGH = 1.5
+"""Where the ends of a rate's interval are further apart, its lower end is what is safe."""
 
 
 def conclude(
@@ -47,8 +53,15 @@ def conclude(
     limiter = likeliest if belief.sure(likeliest, SURE) else Kind.UNKNOWN
     if limiter is Kind.RATE and stopped is Stop.FAILURE:
         limiter = Kind.UNKNOWN  # a server in trouble refuses for a while, as a rate does
+    streams = belief.streams() > 1 / 2
     busy_s = min((one.elapsed_s for one in log), default=0.0) if belief.near() > 1 / 2 else 0.0
-    clean, full = _span(order, limiter, blur_s(log), streams=belief.streams() > 1 / 2, busy_s=busy_s)
+    demands = {
+        Kind.SESSIONS: demand.held(order),
+        Kind.IN_FLIGHT: demand.overlap(order, blur_s=blur_s(log), streams=streams, longer_s=busy_s),
+    }
+    if limiter in demands and _unexplained(order, demands[limiter], belief.capacity(limiter) or 0):
+        limiter = Kind.UNKNOWN
+    clean, full = _span(order, limiter, demands)
     cycle_s = think_s + (_call_s(log) if call_s is None else call_s)
     kinds = [
         kind for kind, weight in belief.posterior.items() if weight >= (DOUBT if limiter is Kind.UNKNOWN else SURE)
@@ -74,6 +87,7 @@ def conclude(
         stopped=stopped,
         call_s=round(_call_s(log), 6),
         session_requests=_session_requests(log),
+        streams=streams and limiter is Kind.IN_FLIGHT,
         samples=tuple(log),
     )
 
@@ -95,22 +109,29 @@ def _indistinct(belief: Belief, limiter: Kind) -> tuple[str, ...]:
     return names if len(names) > 1 else ()
 
 
+def _unexplained(order: Sequence[Arrival], demands: Sequence[demand.Demand], capacity: int) -> bool:
+    """Whether a limit leaves most refusals to chance, and more of them than chance has: then it is another limit.
+
+    The likeliest of all limits that are known is still the wrong one where none of them is right.
+    """
+    room = [one for one, (_, high) in zip(order, demands, strict=True) if one.evidence and high <= capacity]
+    strays = sum(one.refused is not None for one in room)
+    told = sum(one.refused is not None for one in order if one.evidence)
+    return strays > told / 2 and strays > MOST_STRAYS * len(room)
+
+
 def _span(
-    order: Sequence[Arrival], limiter: Kind, blur: float, *, streams: bool, busy_s: float
+    order: Sequence[Arrival], limiter: Kind, measured: Mapping[Kind, Sequence[demand.Demand]]
 ) -> tuple[int, int | None]:
     """The most at a time that were accepted, and the fewest, more than that, of which one was refused."""
-    overlap = demand.overlap(order, blur_s=blur, streams=streams, longer_s=busy_s)
-    measured = {Kind.SESSIONS: demand.held(order), Kind.IN_FLIGHT: overlap}
     if limiter in measured:
         demands = measured[limiter]
         clean = _most_accepted(order, demands)
         over = [low for one, (low, _) in zip(order, demands, strict=True) if one.refused is not None and low > clean]
         return clean, int(min(over)) if over else None
-    if limiter is Kind.NONE:
-        # Nobody was in the way: what counts is how many answers were awaited at a time, not where those requests were.
-        together = _most_awaited(order)
-    else:
-        together = _most_accepted(order, measured[Kind.IN_FLIGHT])
+    # Nobody was in the way: what counts is how many answers were awaited at a time, not where those requests were.
+    none = limiter is Kind.NONE
+    together = _most_awaited(order) if none else _most_accepted(order, measured[Kind.IN_FLIGHT])
     return together if together > 1 else _most_accepted(order, measured[Kind.SESSIONS]), None
 
 
@@ -146,7 +167,10 @@ def _session_requests(log: Sequence[Sample]) -> int | None:
 
 def _workers(belief: Belief, kind: Kind, clean: int, cycle_s: float, requests_per_cycle: float) -> int:
     """Workers that are safe if the limit is of this kind."""
-    rate = belief.rate()
-    if kind is Kind.RATE and rate is not None:
-        return workers_for_rate(rate, cycle_s, requests_per_cycle)
-    return workers_for_places(belief.capacity(kind) or clean)
+    rate, ends = belief.rate(), belief.rate_interval()
+    if kind is Kind.RATE and rate is not None and ends is not None:
+        safe = rate if ends[1] <= ROUGH * ends[0] else ends[0]
+        return workers_for_rate(safe, cycle_s, requests_per_cycle)
+    places = belief.capacity(kind) or clean
+    # The session of a worker has a stream, which takes a place beside that of the worker's call.
+    return workers_for_places(places // 2 if kind is Kind.IN_FLIGHT and belief.streams() > 1 / 2 else places)

@@ -6,15 +6,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 from mcpdoctor.ceiling.actions import Action, Burst, Call, Close, Loop, Open, Wait
-from mcpdoctor.ceiling.budget import ALARM, Budget, Costs, counted_refusals, fits, owed_pause_s, trouble
-from mcpdoctor.ceiling.inference import Belief, infer
+from mcpdoctor.ceiling.budget import HEALING_S, Budget, Costs, Trouble, counted_refusals, fits, owed_pause_s
+from mcpdoctor.ceiling.inference import LIMITERS, Belief, infer
 from mcpdoctor.samples import Operation, Sample, Stop, clean
 
 Asking = Generator[Action, Sequence[Sample], None]
 """Part of a search: yields actions and is sent the samples of each."""
-
-HEALING_S = 1.0
-"""Pause after a refusal, where the server asks for none: before several requests at a time, and after a 5xx."""
 
 
 class Ended(Exception):
@@ -64,7 +61,7 @@ class Run:
         held: the sessions that are open, the oldest first.
         opened: how many sessions were asked for; numbers them.
         refusing: whether the last thing sent was not accepted in all its parts.
-        trouble: how much speaks for a server in trouble; see `budget.trouble`.
+        trouble: how much speaks for a server in trouble.
     """
 
     settings: Settings
@@ -73,7 +70,7 @@ class Run:
     started_s: float
     held: list[int] = field(default_factory=list)
     opened: int = 0
-    trouble: float = 0.0
+    trouble: Trouble = field(default_factory=Trouble)
     refusing: bool = False
     _believed: tuple[int, Belief] | None = None
 
@@ -97,15 +94,21 @@ class Run:
         """Over what calls are spread: the open sessions, or none."""
         return tuple(self.held) or (None,)
 
-    def forgive(self) -> None:
-        """Take refusals so far for a limit's, whatever their status: the server proved well once there was room."""
-        self.trouble = 0.0
-
     def belief(self) -> Belief:
         """What the log so far says."""
         if self._believed is None or self._believed[0] != len(self.log):
             self._believed = (len(self.log), infer(self.log))
         return self._believed[1]
+
+    def limited(self) -> bool:
+        """Whether it is sure by now what kind of limit there is."""
+        return any(self.belief().sure(kind, self.settings.sure) for kind in LIMITERS)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether a stream stands."""
+        stands = (one.session for one in self.log if one.operation is Operation.STREAM)
+        return not set(self.held).isdisjoint(stands)
 
     def rest(self, seconds: float) -> Asking:
         """Send nothing for a while."""
@@ -161,10 +164,10 @@ class Run:
 
         What is held may itself be what leaves no room for a call, where standing streams count: let go of half.
         """
-        pause = HEALING_S
+        pause = HEALING_S[0]
         while self.refusing:
             yield from self.rest(pause)
-            if not (yield from self.call()) and len(self.held) > 1 and pause > HEALING_S:
+            if not (yield from self.call()) and self.held and pause > HEALING_S[0]:
                 yield from self.close_all(self.held[len(self.held) // 2 :])
             pause *= 2
 
@@ -181,12 +184,16 @@ class Run:
         samples = yield action
         self.log += samples
         self.refusing = not clean(samples)
-        self.trouble = trouble(self.trouble, samples)
-        if self.trouble >= ALARM:
+        self.trouble = self.trouble.after(samples)
+        if self.trouble.alarming:
             raise Ended(Stop.FAILURE)
-        if any(one.troubled and one.retry_after_s is None for one in samples):
-            yield from self.rest(HEALING_S)
+        if any(one.troubled and one.retry_after_s is None for one in samples) and not self._known():
+            yield from self.rest(self.trouble.pause_s)
         return samples
+
+    def _known(self) -> bool:
+        """Whether the last refusal is the word of a limit that is certain, and needs no pause to heal from."""
+        return self.trouble.unavailable == 1 and not self.trouble.failures and self.limited()
 
     def _until(self, moment_s: float) -> Asking:
         if moment_s <= self.clock():

@@ -18,8 +18,10 @@ def sprint(run: Run) -> Asking:
     The first one opens a session, which is then the first of the ladder. The time between two requests is one round
     trip, a retry after a refusal included: only a rate refuses again at once, a stray refusal does not. Where the
     server asks to wait, that comes first.
+
+    Where no call at all passes, the stream of the session may be what takes the only place: go on without it.
     """
-    refusals = 0
+    refusals, passed = 0, False
     for _ in range(REFUSALS):
         if (yield from run.open()):
             break
@@ -27,5 +29,9 @@ def sprint(run: Run) -> Asking:
     for _ in range(REQUESTS - 1):
         if refusals >= REFUSALS or (refusals >= REFUSALS - 1 and run.belief().sure(Kind.RATE, run.settings.sure)):
             return
-        if not (yield from run.call()):
-            refusals += 1
+        if (yield from run.call()):
+            passed = True
+            continue
+        refusals += 1
+        if run.streaming and not passed and refusals > 1:
+            yield from run.close()

@@ -12,7 +12,7 @@ from mcpdoctor.samples import Kind, Operation, Outcome, Sample, refused
 
 GROWTH = 1.5
 CONFIRMATIONS = 6
-ROUNDS = 2
+ROUNDS = 3
 LIKELY = 0.1
 """Share of the posterior from which a limit on requests in flight is worth a closer look."""
 
@@ -84,11 +84,18 @@ def _confirm(run: Run, good: int) -> Generator[Action, Sequence[Sample], int]:
     return 0
 
 
-def _two_parts(run: Run, good: int, new: int) -> Generator[Action, Sequence[Sample], Sequence[Sample]]:
-    """What is known to pass, and what is new right behind it; all at once where requests are too short for that."""
-    gap_s = APART * blur_s(run.log)
-    if _service_s(run.log) < LASTING * gap_s:
+def _two_parts(
+    run: Run, good: int, new: int, *, late: bool = False
+) -> Generator[Action, Sequence[Sample], Sequence[Sample]]:
+    """What is known to pass, and what is new right behind it; all at once where requests are too short for that.
+
+    Late, the new ones go when the others are half done: a bucket that fills up while requests are answered has room
+    again by then.
+    """
+    gap_s, service_s = APART * blur_s(run.log), _service_s(run.log)
+    if service_s < LASTING * gap_s:
         return (yield from run.burst((good + new,)))
+    gap_s = max(gap_s, service_s / 2) if late else gap_s
     return (yield from run.burst((good, new), gap_s=gap_s))
 
 
@@ -112,13 +119,17 @@ def remember(run: Run) -> Asking:
     size = run.belief().capacity(Kind.IN_FLIGHT)
     if size is None:
         return
-    for _ in range(ROUNDS):
+    if run.streaming and run.belief().streams() > 1 / 2:
+        # What stands takes places too: half of them for calls.
+        yield from run.close_all(run.held[size // 2 :])
+        size -= len(run.held)
+    for turn in range(ROUNDS):
         for _ in range(2):
             if refused((yield from run.burst((size,), light=True))):
                 break
         if _told(run):
             return
-        yield from _two_parts(run, size, 1)
+        yield from _two_parts(run, size, 1, late=turn > 0)
         if _told(run):
             return
 

@@ -132,6 +132,7 @@ class World:
         status: what limiters answer with.
         retry_after_s: what they ask to wait.
         streams_count: whether standing streams count as in flight, as behind nginx.
+        in_front: whether the limiters stand before a server and know nothing of MCP: they refuse to close, too.
         clock_s: what the clock says at the beginning: windows at fixed times do not wait for us.
     """
 
@@ -147,6 +148,7 @@ class World:
     status: int = 429
     retry_after_s: float | None = None
     streams_count: bool = False
+    in_front: bool = False
     clock_s: float = 0.0
 
     def __post_init__(self):
@@ -230,12 +232,13 @@ class World:
         status = None
         if operation in {Operation.OPEN, Operation.CALL, Operation.OTHER} and self.chance.random() < self.noise:
             status = self.chance.choice((429, 503))
+        if operation is Operation.CLOSE:
+            self._leave(self._streams, session)
         held = [] if status else self._admit(operation)
         if held is None:
             status = self.status
-        if operation is Operation.CLOSE:
-            for place in self._places.pop(session, []) + self._streams.pop(session, []):
-                place.release(self.now)
+        elif operation is Operation.CLOSE:
+            self._leave(self._places, session)
         serving = 0.0 if status else self._service(operation, work)
 
         def done():
@@ -250,8 +253,12 @@ class World:
 
         self._at(self.now + serving, done)
 
+    def _leave(self, holding, session):
+        for place in holding.pop(session, []):
+            place.release(self.now)
+
     def _admit(self, operation):
-        """The limiters that let a request in, or None when one refused it. Nobody is kept from closing a session."""
+        """The limiters that let a request in, or None when one refused it."""
         held = []
         for one in self.limiters:
             looks = (
@@ -259,11 +266,12 @@ class World:
                 or (one.holds == "session" and operation is Operation.OPEN)
                 or (one.holds == "request" and (operation is not Operation.STREAM or self.streams_count))
             )
-            if not looks or (operation is Operation.CLOSE and one.holds == "request"):
+            leaving = operation is Operation.CLOSE and not self.in_front  # nobody is kept from that
+            if not looks or (leaving and one.holds == "request"):
                 continue
             if one.admit(self.now):
                 held.append(one)
-            elif operation is not Operation.CLOSE:
+            elif not leaving:
                 for taken in held:
                     taken.release(self.now)
                 return None
