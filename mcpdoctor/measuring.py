@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -17,8 +16,11 @@ from mcpdoctor import __version__, engine, probes
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling import Action, conclude
 from mcpdoctor.ceiling import Settings as Search
-from mcpdoctor.ceiling.measurement import Hands, measure
+from mcpdoctor.ceiling.cross import Crossing
+from mcpdoctor.ceiling.machine import client_facts, files_for, open_files, room_for
+from mcpdoctor.ceiling.measurement import Hands, Team, measure
 from mcpdoctor.ceiling.sessions import COSTS, Sessions, Way
+from mcpdoctor.ceiling.whom import whom
 from mcpdoctor.identities import Identities
 from mcpdoctor.matrix import Cell, Plan
 from mcpdoctor.model import Ceiling, Fact, Report, Result, Severity, Verdict
@@ -26,11 +28,6 @@ from mcpdoctor.outcomes import on_signal
 from mcpdoctor.samples import Operation, Outcome, Sample, Stop
 from mcpdoctor.verdict import conclude as judge
 from mcpdoctor.wire import Network, port_of
-
-SOCKETS = 3
-"""Sockets that one session needs at most: its calls, its stream, and one to spare."""
-
-_OTHER_FILES = 64
 
 
 class Observer(Protocol):
@@ -67,6 +64,40 @@ HandsOf = Callable[[Way], Hands]
 """Makes what carries actions out; `Sessions` on one machine."""
 
 
+class Crew(Protocol):
+    """Several machines that measure together, all of one run."""
+
+    async def team(self, cell: Cell, others: Sequence[Cell], search: Search) -> Team | None:
+        """Make them ready for one cell, and for a comparison with the other cells; None where that is not possible."""
+
+    async def examine(self, cell: Cell, examine: Examine) -> Report | None:
+        """Have one of them examine a cell; None where it cannot."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether any is left."""
+
+
+Examine = Callable[[Cell, Catalogue, Network, Mapping[str, str] | None, float], Coroutine[Any, Any, Report]]
+"""Finds out why no session opens, where it is called."""
+
+
+async def examined(
+    cell: Cell,
+    catalogue: Catalogue,
+    network: Network,
+    standby: Mapping[str, str] | None,
+    timeout_s: float,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Report:
+    """Find out why no session opens, from here and with what is here: the same way as `check` does."""
+    settings = engine.Settings(
+        timeout_s=min(timeout_s, 10.0), environ=os.environ if environ is None else environ, standby=standby
+    )
+    return await engine.run(Plan(cells=(cell,)), catalogue, network, settings)
+
+
 async def run(
     plan: Plan,
     catalogue: Catalogue,
@@ -75,17 +106,27 @@ async def run(
     *,
     observer: Observer | None = None,
     hands_of: HandsOf = Sessions,
+    crew: Crew | None = None,
 ) -> Report:
     """Measure every cell of the plan.
 
     A configuration that turns the first session away for a reason that is no limit is examined instead, and its result
     is in the report. Interrupting the process (Ctrl-C, SIGTERM) ends the search, not the report.
 
+    Args:
+        plan: what to measure.
+        catalogue: the checks, and the documented quotas.
+        network: the way to the servers.
+        settings: how to measure.
+        observer: is told how it is going.
+        hands_of: makes what carries actions out on this machine.
+        crew: several machines that carry them out in its place.
+
     Returns:
         The report, judged.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    measured = _Measuring(plan, catalogue, network, settings, observer=observer, hands_of=hands_of)
+    measured = _Measuring(plan, catalogue, network, settings, observer=observer, hands_of=hands_of, crew=crew)
     await measured.run()
     report = Report(
         mcpdoctor=__version__,
@@ -141,9 +182,10 @@ class _Measuring:
         *,
         observer: Observer | None,
         hands_of: HandsOf,
+        crew: Crew | None,
     ) -> None:
         self.plan, self.catalogue, self.network, self.settings = plan, catalogue, network, settings
-        self.observer, self.hands_of = observer, hands_of
+        self.observer, self.hands_of, self.crew = observer, hands_of, crew
         self.identities = Identities(
             (cell.configuration for cell in plan.cells),
             environ=settings.environ,
@@ -162,6 +204,8 @@ class _Measuring:
                 watch.start_soon(on_signal, self._stop)
                 known = await self._measured(cell)
                 watch.cancel_scope.cancel()
+            if self.crew is not None and not self.crew.alive:
+                self.interrupted.set()  # nobody is left to measure the next one
             if not known and not self.interrupted.is_set():
                 await self._examine(cell)  # outside of the watch: it looks out for signals by itself
 
@@ -172,33 +216,62 @@ class _Measuring:
     async def _measured(self, cell: Cell) -> bool:
         """Measure one cell. Returns whether that told anything of its limit."""
         with anyio.CancelScope() as self.preparing:
-            way = await self._way(cell)
-        if self.preparing.cancelled_caught or way is None:
+            team = await self._team(cell)
+        if self.preparing.cancelled_caught or team is None:
             return False
         log: list[Sample] = []
-        files, search = _fitted(self.settings.search)
+        crossings: list[Crossing] = []
         watcher = None if self.observer is None else _Told(self.observer, cell)
-        stopped = await measure(self.hands_of(way), search, log, interrupted=self.interrupted, watcher=watcher)
+        stopped = await measure(
+            team.hands, team.search, log, interrupted=self.interrupted, watcher=watcher, crossings=crossings
+        )
         # Where the budget allows nothing at all, that is what there is to say.
         if not (_tells(log) or (not log and stopped in (Stop.BUDGET, Stop.DEADLINE))):
             return False
-        facts: dict[str, Fact] = {**files, **client_facts(signed=cell.configuration.signed)}
+        per, compared = whom([(one, team.differences[one.rival]) for one in crossings])
+        if team.differences and not crossings:
+            compared = "Nothing was compared: the search ended before."
+        told: dict[str, Fact] = {} if self.crew is None else {"compared": compared}
         self.ceilings.append(
             replace(
                 conclude(log, stopped, think_s=self.settings.think_s),
                 target=cell.target,
                 configuration=cell.configuration,
-                most=search.most,
-                facts={"think_s": self.settings.think_s, "quick": search.quick, **facts},
+                most=team.search.most,
+                per=per,
+                facts={"think_s": self.settings.think_s, "quick": team.search.quick, **told, **team.facts()},
             )
         )
         return True
 
+    async def _team(self, cell: Cell) -> Team | None:
+        """What carries the search of a cell out; None where the cell cannot be reached."""
+        if probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s).verdict is not Verdict.PASSED:
+            return None
+        if self.crew is not None:
+            return await self.crew.team(cell, self._others(cell), self.settings.search)
+        way = await self._way(cell)
+        if way is None:
+            return None
+        files, search = _fitted(self.settings.search)
+        facts = {**files, **client_facts(signed=cell.configuration.signed)}
+        return Team(hands=self.hands_of(way), search=search, facts=lambda: facts)
+
+    def _others(self, cell: Cell) -> list[Cell]:
+        """The cells of the plan that differ from this one in the credential alone."""
+        one = cell.configuration
+        return [
+            other
+            for other in self.plan.cells
+            if other.configuration.credential != one.credential
+            and other.configuration.signed
+            and one.signed
+            and replace(other.configuration, credential=one.credential) == one
+        ]
+
     async def _way(self, cell: Cell) -> Way | None:
         """How to reach a cell; None where its URL, its name or its credential says that it cannot be reached."""
         url = cell.configuration.endpoint
-        if probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s).verdict is not Verdict.PASSED:
-            return None
         signer = None
         if cell.configuration.signed:
             signer, _ = await self.identities.signer(cell.configuration)
@@ -221,14 +294,16 @@ class _Measuring:
         )
 
     async def _examine(self, cell: Cell) -> None:
-        """Find out why no session opens: the same way as `check` does."""
-        settings = engine.Settings(
-            timeout_s=min(self.settings.timeout_s, 10.0),
-            environ=self.settings.environ,
-            standby=self.settings.standby,
-            fail_on=self.settings.fail_on,
-        )
-        report = await engine.run(Plan(cells=(cell,)), self.catalogue, self.network, settings)
+        """Find out why no session opens, on the machine where it does not."""
+        if self.crew is not None:
+            report = await self.crew.examine(cell, examined)
+        else:
+            environ, standby = self.settings.environ, self.settings.standby
+            report = await examined(
+                cell, self.catalogue, self.network, standby, self.settings.timeout_s, environ=environ
+            )
+        if report is None:
+            return
         self.results += report.results
         if report.interrupted == "interrupted":
             self.interrupted.set()
@@ -253,39 +328,7 @@ def _tells(log: Sequence[Sample]) -> bool:
 def _fitted(search: Search) -> tuple[dict[str, Fact], Search]:
     """A search that this machine can carry out: as many sessions as it may open files for."""
     search = replace(search, costs=COSTS)
-    needed = search.most * SOCKETS + _OTHER_FILES
-    allowed = _open_files(needed)
-    facts: dict[str, Fact] = {"open_files": allowed, "asked_most": search.most}
-    if allowed is None or allowed >= needed:
-        return {**facts, "too_few_files": False}, search
-    most = max(1, (allowed - _OTHER_FILES) // SOCKETS)
-    return {**facts, "too_few_files": True}, replace(search, most=most)
-
-
-def _open_files(needed: int) -> int | None:
-    """How many files this process may open, once it has asked for as many as it needs; None where nothing says."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return None if soft == resource.RLIM_INFINITY else soft
-    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
-
-
-def client_facts(*, signed: bool) -> dict[str, Fact]:
-    """What the installed client adds to the limits of a server.
-
-    mcp 1.x raises a refused request in a task of its own, which ends the session; mcp-proxy-for-aws translates such an
-    answer from 1.6.6 on, in its module mcp1_compat.
-    """
-    mcp = importlib.metadata.version("mcp")
-    translated = signed and importlib.util.find_spec("mcp_proxy_for_aws.mcp1_compat") is not None
-    return {
-        "mcp_version": mcp,
-        "proxy_version": importlib.metadata.version("mcp-proxy-for-aws"),
-        "loses_session": mcp.split(".")[0] == "1" and not translated,
-    }
+    allowed = open_files(files_for(search.most))
+    most = room_for(allowed, search.most)
+    facts: dict[str, Fact] = {"open_files": allowed, "asked_most": search.most, "too_few_files": most < search.most}
+    return facts, replace(search, most=most)

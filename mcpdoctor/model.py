@@ -247,7 +247,8 @@ class Ceiling:
         confidence: posterior weight of `limiter`, or of the likeliest kind where it is unknown.
         posterior: weight of every kind; sums to 1.
         highest_clean: the most at a time that were all accepted: sessions held under a limit on sessions, else requests
-            in flight, each over a session of its own; sessions held where there never were two requests in flight.
+            in flight, each over a session of its own (where none was seen: answers awaited at a time); sessions held
+            where there never were two requests in flight.
         lowest_refused: the fewest at a time, more than that, of which one was refused; None where none was, and for a
             rate, which does not refuse for their number.
         interval: 95 % posterior interval of the limit: sessions, requests in flight, or requests per second; None where

@@ -70,6 +70,9 @@ class Sample:
         error: kind of failure, such as `timeout` or `connection-lost`; None unless failed.
         retry_after_s: seconds the answer asked to wait; None where it did not.
         stated: what rate-limit headers of the answer stated.
+        leg: which of several machines or addresses sent it, counted from 0; 0 where there is one.
+        off_s: by how many seconds its times may be off against those of another leg; 0 where there is one clock.
+        cross: whether it compared two callers: what finds the limit of one leaves it out.
     """
 
     operation: Operation
@@ -83,6 +86,9 @@ class Sample:
     error: str | None = None
     retry_after_s: float | None = None
     stated: tuple[Stated, ...] = ()
+    leg: int = 0
+    off_s: float = 0.0
+    cross: bool = False
 
     @property
     def elapsed_s(self) -> float:

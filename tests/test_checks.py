@@ -407,6 +407,13 @@ def calls_denied(yard: Yard) -> Report:
     return yard.judged(report, samples=tuple(samples))
 
 
+def a_machine_lost(yard: Yard) -> Report:
+    report = wide_open(yard)
+    [found] = report.ceilings
+    lost = {"leg_lost": True, "lost_legs": "leg 1 (tcp://10.0.0.7:40123): its worker is gone"}
+    return yard.judged(report, facts={**found.facts, **lost})
+
+
 CEILINGS: dict[str, Callable[[Yard], Report]] = {
     "ceiling-too-low": refused_some,
     "ceiling-differs-from-quota": refused_some,
@@ -416,6 +423,7 @@ CEILINGS: dict[str, Callable[[Yard], Report]] = {
     "ceiling-open-files": few_files,
     "ceiling-server-failing": failing,
     "ceiling-calls-fail": calls_denied,
+    "ceiling-leg-lost": a_machine_lost,
 }
 """What is measured for each check about a ceiling to fire."""
 
@@ -429,6 +437,7 @@ SAYS = {
     "ceiling-client-pool": rf"^{SIGNED} accepted 100 at a time\.",
     "ceiling-open-files": r"^Up to 16 at a time .*\. This process may open 82 files, which is enough for 6;",
     "ceiling-server-failing": r"^Several times in a row .* \(HTTP 503\)\. Measuring stopped after \d requests",
+    "ceiling-leg-lost": rf"^Measuring {SIGNED} ended early: leg 1 \(tcp://10\.0\.0\.7:40123\): its worker is gone\. ",
     "ceiling-calls-fail": rf"^\d+ of 19 calls to {SIGNED} failed, most of them with HTTP 401\.",
 }
 

@@ -20,6 +20,7 @@ from mcpdoctor import engine, matrix, measuring, probes, wire
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling import Action, Budget, Burst, Open, Wait
 from mcpdoctor.ceiling import Settings as Search
+from mcpdoctor.ceiling import budget as ceiling_budget
 from mcpdoctor.ceiling import run as ceiling_run
 from mcpdoctor.lab import FAULTS, Lab
 from mcpdoctor.matrix import Cell
@@ -33,7 +34,8 @@ SWIFT = Search(unreleased_s=0.4, gap_s=0.0, most=8)
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceiling_run, "HEALING_S", 0.1)
+    for module in (ceiling_budget, ceiling_run):
+        monkeypatch.setattr(module, "HEALING_S", (0.1, 0.1, 0.1))
 
 
 def measured(

@@ -14,9 +14,12 @@ class Open:
 
     Attributes:
         session: its number; never used before.
+        leg: from which machine or address, by its number; None leaves that to whoever carries it out. Everything else
+            that belongs to a session goes the way on which it was opened.
     """
 
     session: int
+    leg: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +39,11 @@ class Call:
 
     Attributes:
         session: over which session; None for a request of its own, where none could be opened.
+        leg: as in `Open`, for a request without a session.
     """
 
     session: int | None
+    leg: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +59,14 @@ class Burst:
         gap_s: seconds from group to group.
         sessions: the sessions to spread requests over, in turn; None stands for a request without a session.
         light: whether the requests are cheap ones, answered at once; else the calls that the user wants to make.
+        leg: as in `Open`, for requests without a session.
     """
 
     groups: tuple[int, ...]
     gap_s: float = 0.0
     sessions: tuple[int | None, ...] = (None,)
     light: bool = False
+    leg: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

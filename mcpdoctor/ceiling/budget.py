@@ -28,6 +28,14 @@ class Budget:
     refusals: int = 20
     seconds: float = 600.0
 
+    def part(self, share: float) -> Budget:
+        """A share of it, from 0 to 1; never less than one request."""
+        return Budget(
+            requests=max(1, int(self.requests * share)),
+            refusals=int(self.refusals * share),
+            seconds=self.seconds * share,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:

@@ -97,7 +97,11 @@ def overlap(
 
 
 def bucket(
-    arriving: Sequence[Arrival], rate_per_s: float, counting: Collection[Operation] = ANY, fastest_per_s: float = 0.0
+    arriving: Sequence[Arrival],
+    rate_per_s: float,
+    counting: Collection[Operation] = ANY,
+    clocks_s: float = 0.0,
+    fastest_per_s: float = 0.0,
 ) -> list[Demand]:
     """Demand on a token bucket, which is also the generic cell rate algorithm (ITU-T I.371, appendix).
 
@@ -105,6 +109,7 @@ def bucket(
         arriving: the log in order of arrival.
         rate_per_s: tokens that come back each second.
         counting: which requests take a token.
+        clocks_s: by how much the clocks of several legs may be off besides.
         fastest_per_s: where the rate is open too, its upper end; `rate_per_s` is its lower one.
 
     Returns:
@@ -114,7 +119,7 @@ def bucket(
     demands: list[Demand] = []
     least = most = taken = 0.0
     then = arriving[0].at_s if arriving else 0.0
-    least_blur, most_blur = (max(_ROUNDING, rate * BLUR_S) for rate in (fastest_per_s, rate_per_s))
+    least_blur, most_blur = (max(_ROUNDING, rate * (BLUR_S + clocks_s)) for rate in (fastest_per_s, rate_per_s))
     for one in arriving:
         if one.operation not in counting:
             demands.append(NONE)
@@ -134,7 +139,11 @@ def bucket(
 
 
 def fixed(
-    arriving: Sequence[Arrival], window_s: float, phase_s: float, counting: Collection[Operation] = ANY
+    arriving: Sequence[Arrival],
+    window_s: float,
+    phase_s: float,
+    counting: Collection[Operation] = ANY,
+    clocks_s: float = 0.0,
 ) -> list[Demand]:
     """Demand on windows that follow each other without a gap.
 
@@ -143,12 +152,14 @@ def fixed(
         window_s: length of a window.
         phase_s: when one of them began, on the clock of the log.
         counting: which requests count.
+        clocks_s: as in `bucket`.
 
     Returns:
         One demand for each arrival.
     """
     demands: list[Demand] = []
     current, count, before = -math.inf, 0.0, 0.0
+    blur = BLUR_S + clocks_s
     for one in arriving:
         if one.operation not in counting:
             demands.append(NONE)
@@ -158,27 +169,31 @@ def fixed(
             before, count = (count if window == current + 1 else 0.0), 0.0
             current = window
         high = count + 1
-        low = 1.0 if window_s - into < BLUR_S else high
-        if into < BLUR_S:
+        low = 1.0 if window_s - into < blur else high
+        if into < blur:
             high = max(high, before + 1)
         demands.append((low, high))
         count += one.counted
     return demands
 
 
-def anchored(arriving: Sequence[Arrival], window_s: float, counting: Collection[Operation] = ANY) -> list[Demand]:
+def anchored(
+    arriving: Sequence[Arrival], window_s: float, counting: Collection[Operation] = ANY, clocks_s: float = 0.0
+) -> list[Demand]:
     """Demand on windows of which each begins with the first request after the one before (Redis INCR with EXPIRE).
 
     Args:
         arriving: the log in order of arrival.
         window_s: length of a window.
         counting: which requests count.
+        clocks_s: as in `bucket`.
 
     Returns:
         One demand for each arrival.
     """
     demands: list[Demand] = []
     end, count, before = -math.inf, 0.0, 0.0
+    blur = BLUR_S + clocks_s
     for one in arriving:
         if one.operation not in counting:
             demands.append(NONE)
@@ -186,8 +201,8 @@ def anchored(arriving: Sequence[Arrival], window_s: float, counting: Collection[
         late = one.at_s - end
         if late >= 0:
             before, count, end = count, 0.0, one.at_s + window_s
-        low = 1.0 if -BLUR_S < late < 0 else count + 1
-        high = before + 1 if 0 <= late < BLUR_S else count + 1
+        low = 1.0 if -blur < late < 0 else count + 1
+        high = before + 1 if 0 <= late < blur else count + 1
         demands.append((low, high))
         count += one.counted
     return demands
@@ -233,7 +248,11 @@ def counter(
 
 
 def sliding(
-    arriving: Sequence[Arrival], window_s: float, counting: Collection[Operation] = ANY, longest_s: float = 0.0
+    arriving: Sequence[Arrival],
+    window_s: float,
+    counting: Collection[Operation] = ANY,
+    clocks_s: float = 0.0,
+    longest_s: float = 0.0,
 ) -> list[Demand]:
     """Demand on a window that ends now, whenever now is.
 
@@ -241,6 +260,7 @@ def sliding(
         arriving: the log in order of arrival.
         window_s: length of the window.
         counting: which requests count.
+        clocks_s: as in `bucket`.
         longest_s: where the length is open too, its upper end; `window_s` is its lower one.
 
     Returns:
@@ -249,12 +269,13 @@ def sliding(
     demands: list[Demand] = []
     surely: deque[float] = deque()
     perhaps: deque[float] = deque()
+    blur = BLUR_S + clocks_s
     for one in arriving:
         if one.operation not in counting:
             demands.append(NONE)
             continue
-        _forget(surely, one.at_s - window_s + BLUR_S)
-        _forget(perhaps, one.at_s - max(window_s, longest_s) - BLUR_S)
+        _forget(surely, one.at_s - window_s + blur)
+        _forget(perhaps, one.at_s - max(window_s, longest_s) - blur)
         demands.append((len(surely) + 1.0, len(perhaps) + 1.0))
         if one.counted:
             surely.append(one.at_s)

@@ -139,12 +139,12 @@ def infer(log: Sequence[Sample]) -> Belief:
     """Weigh every kind of limiter against the log.
 
     Args:
-        log: all requests so far, in any order.
+        log: all requests so far, in any order; those that only compared callers are left out.
 
     Returns:
         The posterior. Without any refusal it is certain that none was seen.
     """
-    seen = Seen(log)
+    seen = Seen([sample for sample in log if not sample.cross])
     if not seen.refusals:
         return Belief(posterior={kind: float(kind is Kind.NONE) for kind in Kind if kind is not Kind.UNKNOWN})
     places = [*_places(seen)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -12,8 +13,11 @@ import anyio
 import anyio.abc
 
 from mcpdoctor.ceiling.actions import Action, Close
+from mcpdoctor.ceiling.cross import Crossing
 from mcpdoctor.ceiling.run import Interrupted, Settings
 from mcpdoctor.ceiling.search import Search, search
+from mcpdoctor.ceiling.whom import Difference
+from mcpdoctor.model import Fact
 from mcpdoctor.probes import in_thread
 from mcpdoctor.samples import Operation, Outcome, Sample, Stop
 
@@ -24,17 +28,37 @@ WEARY = 3
 """So many steps in a row of which nothing came but failures that are no limit are the end; the very first is enough."""
 
 
+class Lost(Exception):
+    """A part of what carries actions out is gone: nothing more can be asked for, and what is known stays."""
+
+
 class Hands(Protocol):
     """What carries actions out: `sessions.Sessions` on this machine, or several machines together."""
 
     async def perform(self, action: Action) -> list[Sample]:
-        """Do it; a sample for each request."""
+        """Do it; a sample for each request. Raises Lost, but not while it closes sessions."""
 
     def collect(self) -> list[Sample]:
         """Samples of an action that was cut short."""
 
     async def aclose(self) -> None:
         """Close whatever is still open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """Hands that are ready for one search.
+
+    Attributes:
+        search: what they can carry out.
+        differences: in what each rival differs from the others, by its leg.
+        facts: what there is to say of them at the end.
+    """
+
+    hands: Hands
+    search: Settings
+    differences: Mapping[int, Difference] = field(default_factory=dict)
+    facts: Callable[[], Mapping[str, Fact]] = dict
 
 
 class Watcher(Protocol):
@@ -52,6 +76,7 @@ async def measure(
     interrupted: anyio.Event,
     watcher: Watcher | None = None,
     clock: Callable[[], float] = time.monotonic,
+    crossings: list[Crossing] | None = None,
 ) -> Stop:
     """Search for the limit of an endpoint.
 
@@ -62,11 +87,12 @@ async def measure(
         interrupted: once set, nothing new is sent, and what is open is closed.
         watcher: told of every action.
         clock: the clock of the samples.
+        crossings: what came of comparing callers is written here.
 
     Returns:
         Why it ended; `failure` also where sessions or calls are turned away for a reason that is no limit.
     """
-    steps = search(settings, clock, log)
+    steps = search(settings, clock, log, crossings)
     try:
         return await _drive(steps, hands, log, interrupted, watcher)
     finally:
@@ -86,19 +112,19 @@ async def _drive(
         if watcher is not None:
             watcher.begins(step, log)
         samples: list[Sample] = []
+        over = interrupted.is_set()
         if isinstance(step, Close):
             # Giving back is what an interrupted search still does; what takes too long, `aclose` does.
             with anyio.CancelScope(shield=interrupted.is_set()), anyio.move_on_after(CLOSING_S):
                 samples = await hands.perform(step)
             samples = samples or hands.collect()
-        elif not interrupted.is_set():
-            samples = await _unless(interrupted, hands, step)
-            if samples and not interrupted.is_set():  # a pause is no rest
+        elif not over:
+            samples, over = await _unless(interrupted, hands, step)
+            if samples and not over:  # a pause is no rest
                 weary = weary + 1 if _turned_away(samples) else 0
                 gave_up = weary >= WEARY or (weary > 0 and not log)
-        if not isinstance(step, Close) and (interrupted.is_set() or gave_up):
-            log.extend(samples)
-            step = await _next(partial(steps.throw, Interrupted()))
+        if not isinstance(step, Close) and (over or gave_up):
+            step = await _next(partial(steps.throw, Interrupted(samples)))
         else:
             step = await _next(partial(steps.send, samples))
     return Stop.FAILURE if gave_up else step
@@ -116,9 +142,14 @@ async def _next(advance: Callable[[], Action]) -> Action | Stop:
     return await in_thread(work)
 
 
-async def _unless(interrupted: anyio.Event, hands: Hands, action: Action) -> list[Sample]:
-    """Carry an action out, but drop it when the search is interrupted. Returns the samples there are."""
+async def _unless(interrupted: anyio.Event, hands: Hands, action: Action) -> tuple[list[Sample], bool]:
+    """Carry an action out, but drop it when the search is interrupted.
+
+    Returns:
+        The samples there are, and whether the search has to end.
+    """
     samples: list[Sample] = []
+    lost = False
 
     async def watch(scope: anyio.CancelScope) -> None:
         await interrupted.wait()
@@ -126,9 +157,12 @@ async def _unless(interrupted: anyio.Event, hands: Hands, action: Action) -> lis
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch, group.cancel_scope)
-        samples = await hands.perform(action)
+        try:
+            samples = await hands.perform(action)
+        except Lost:
+            lost = True
         group.cancel_scope.cancel()
-    return samples or hands.collect()
+    return samples or hands.collect(), lost or interrupted.is_set()
 
 
 def _turned_away(samples: Sequence[Sample]) -> bool:

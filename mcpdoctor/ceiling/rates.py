@@ -96,7 +96,9 @@ def _buckets(seen: Seen, counting: Collection[Operation], floor: float) -> Itera
     """Token buckets."""
 
     def told(low: float, high: float, most: bool) -> Weighed:
-        return seen.weigh(demand.bucket(seen.arriving, math.exp(low), counting, math.exp(high)), most=most)
+        return seen.weigh(
+            demand.bucket(seen.arriving, math.exp(low), counting, seen.clocks_s, math.exp(high)), most=most
+        )
 
     for low, high, weighed in grid.bounded(told, _SLOWEST, _FASTEST, floor=floor):
         yield from (((math.exp(low), math.exp(high)), capacity, weight) for capacity, weight in weighed)
@@ -112,7 +114,7 @@ def _fixed(seen: Seen, counting: Collection[Operation], floor: float) -> Iterato
                 kept.append(mark)
         ends = [*kept[1:], kept[0] + window_s]
         for mark, end in zip(kept, ends, strict=True):
-            demands = demand.fixed(seen.arriving, window_s, (mark + end) / 2, counting)
+            demands = demand.fixed(seen.arriving, window_s, (mark + end) / 2, counting, seen.clocks_s)
             yield from _windows(window_s, seen.weigh(demands), (end - mark) / window_s * share)
 
 
@@ -120,7 +122,7 @@ def _anchored(seen: Seen, counting: Collection[Operation], floor: float) -> Iter
     """Windows that begin with a request: half of the prior for round lengths, half for all lengths."""
 
     def told(length: float) -> Weighed:
-        return seen.weigh(demand.anchored(seen.arriving, math.exp(length), counting))
+        return seen.weigh(demand.anchored(seen.arriving, math.exp(length), counting, seen.clocks_s))
 
     for window_s, share in _WINDOWS_S.items():
         yield from _windows(window_s, told(math.log(window_s)), share / 2)
@@ -132,10 +134,12 @@ def _sliding(seen: Seen, counting: Collection[Operation], floor: float) -> Itera
     """Windows that end now: as above."""
 
     def told(low: float, high: float, most: bool) -> Weighed:
-        return seen.weigh(demand.sliding(seen.arriving, math.exp(low), counting, math.exp(high)), most=most)
+        return seen.weigh(
+            demand.sliding(seen.arriving, math.exp(low), counting, seen.clocks_s, math.exp(high)), most=most
+        )
 
     for window_s, share in _WINDOWS_S.items():
-        weighed = seen.weigh(demand.sliding(seen.arriving, window_s, counting))
+        weighed = seen.weigh(demand.sliding(seen.arriving, window_s, counting, seen.clocks_s))
         floor = log_sum((floor, *(weight for _, weight in weighed)))
         yield from _windows(window_s, weighed, share / 2)
     for low, high, weighed in grid.bounded(told, _SHORTEST, _LONGEST, floor=floor):
@@ -147,7 +151,7 @@ def _counter(seen: Seen, counting: Collection[Operation], floor: float) -> Itera
     for window_s, share in _WINDOWS_S.items():
 
         def told(low: float, high: float, most: bool, window_s: float = window_s) -> Weighed:
-            phase_s, slack_s = (low + high) / 2, (high - low) / 2
+            phase_s, slack_s = (low + high) / 2, (high - low) / 2 + seen.clocks_s
             return seen.weigh(demand.counter(seen.arriving, window_s, phase_s, counting, slack_s), most=most)
 
         narrow, least = window_s / _FINEST, floor - math.log(share)

@@ -34,7 +34,7 @@ def conclude(
     """Say what a log shows.
 
     Args:
-        log: every sample of the search.
+        log: every sample of the search; those that only compared callers are counted, and tell nothing of the limit.
         stopped: why it ended.
         think_s: seconds that a worker thinks between its calls.
         call_s: mean seconds of the calls that a worker makes; None takes those of the search.
@@ -48,21 +48,22 @@ def conclude(
     """
     if think_s < 0 or requests_per_cycle <= 0:
         raise ValueError("A worker thinks for 0 seconds or more, and sends more than 0 requests in a cycle.")
-    belief, order = infer(log), arrivals(log)
+    searched = [sample for sample in log if not sample.cross]
+    belief, order = infer(searched), arrivals(searched)
     likeliest = max(belief.posterior, key=lambda kind: belief.posterior[kind])
     limiter = likeliest if belief.sure(likeliest, SURE) else Kind.UNKNOWN
     if limiter is Kind.RATE and stopped is Stop.FAILURE:
         limiter = Kind.UNKNOWN  # a server in trouble refuses for a while, as a rate does
     streams = belief.streams() > 1 / 2
-    busy_s = min((one.elapsed_s for one in log), default=0.0) if belief.near() > 1 / 2 else 0.0
+    busy_s = min((one.elapsed_s for one in searched), default=0.0) if belief.near() > 1 / 2 else 0.0
     demands = {
         Kind.SESSIONS: demand.held(order),
-        Kind.IN_FLIGHT: demand.overlap(order, blur_s=blur_s(log), streams=streams, longer_s=busy_s),
+        Kind.IN_FLIGHT: demand.overlap(order, blur_s=blur_s(searched), streams=streams, longer_s=busy_s),
     }
     if limiter in demands and _unexplained(order, demands[limiter], belief.capacity(limiter) or 0):
         limiter = Kind.UNKNOWN
     clean, full = _span(order, limiter, demands)
-    cycle_s = think_s + (_call_s(log) if call_s is None else call_s)
+    cycle_s = think_s + (_call_s(searched) if call_s is None else call_s)
     kinds = [
         kind for kind, weight in belief.posterior.items() if weight >= (DOUBT if limiter is Kind.UNKNOWN else SURE)
     ]
@@ -85,8 +86,8 @@ def conclude(
         refused=refused(log),
         elapsed_s=max((one.received_s for one in log), default=0.0) - min((one.sent_s for one in log), default=0.0),
         stopped=stopped,
-        call_s=round(_call_s(log), 6),
-        session_requests=_session_requests(log),
+        call_s=round(_call_s(searched), 6),
+        session_requests=_session_requests(searched),
         streams=streams and limiter is Kind.IN_FLIGHT,
         samples=tuple(log),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from mcpdoctor.ceiling.actions import Action
+from mcpdoctor.ceiling.cross import KEPT, Crossing, cross
 from mcpdoctor.ceiling.ladder import climb
 from mcpdoctor.ceiling.pace import gauge
 from mcpdoctor.ceiling.run import Asking, Ended, Interrupted, Run, Settings
@@ -17,7 +18,12 @@ Search = Generator[Action, Sequence[Sample], Stop]
 """Yields what to do next; is sent the samples of it (none for `Wait`); returns why it ended."""
 
 
-def search(settings: Settings, clock: Callable[[], float], log: list[Sample] | None = None) -> Search:
+def search(
+    settings: Settings,
+    clock: Callable[[], float],
+    log: list[Sample] | None = None,
+    crossings: list[Crossing] | None = None,
+) -> Search:
     """Find out how much an endpoint allows, and what kind of limit it has.
 
     Drive it like this, with a `perform` of your own:
@@ -40,6 +46,7 @@ def search(settings: Settings, clock: Callable[[], float], log: list[Sample] | N
         settings: budget, size and manner.
         clock: seconds, never going back; the same clock as in the samples.
         log: the list to write every sample into, so that it can be read while the search is under way.
+        crossings: the list to write into what came of each comparison with a rival.
 
     Yields:
         Actions.
@@ -49,15 +56,26 @@ def search(settings: Settings, clock: Callable[[], float], log: list[Sample] | N
     """
     run = Run(settings=settings, clock=clock, log=[] if log is None else log, started_s=clock())
     try:
-        yield from _stages(run)
-        why = Stop.RESOLVED
-    except Ended as end:
-        why = end.why
+        why = yield from _until_ended(_stages(run))
+        if settings.rivals and why is not Stop.FAILURE:
+            run.budget = settings.budget
+            crossed = yield from _until_ended(cross(run, [] if crossings is None else crossings))
+            why = crossed if why is Stop.RESOLVED else why
     except Interrupted:
         why = Stop.INTERRUPTED
-    if run.held:
-        yield from run.close_all(run.held)
+    run.crossing = False
+    if run.held or run.guests:
+        yield from run.close_all([*run.held, *run.guests])
     return why
+
+
+def _until_ended(asking: Asking) -> Generator[Action, Sequence[Sample], Stop]:
+    """Part of a search, to its end; returns why it ended."""
+    try:
+        yield from asking
+    except Ended as end:
+        return end.why
+    return Stop.RESOLVED
 
 
 def _stages(run: Run) -> Asking:
@@ -77,6 +95,8 @@ def _stages(run: Run) -> Asking:
     if _possible(run, Kind.NONE):
         yield from soak(run)
     if run.belief().sure(Kind.RATE, sure):
+        if run.settings.rivals:
+            run.budget = run.settings.budget.part(1 - KEPT)
         yield from gauge(run)
 
 

@@ -45,14 +45,33 @@ class Arrival:
 
 def blur_s(log: Sequence[Sample]) -> float:
     """By how many seconds two arrivals may change places: on a short way less, for jitter is part of the round trip."""
-    return min(BLUR_S, max(_LEAST_S, min((sample.elapsed_s for sample in log), default=BLUR_S)))
+    return min(BLUR_S, max(_LEAST_S, min((sample.elapsed_s for sample in log), default=BLUR_S))) + clocks_s(log)
+
+
+def clocks_s(log: Sequence[Sample]) -> float:
+    """By how many seconds the clocks of two legs may differ from what was measured; 0 where one leg sent everything.
+
+    What is off on one leg alone is off for all of its requests, and does not change their order.
+    """
+    off: dict[int, float] = {}
+    for sample in log:
+        off[sample.leg] = max(off.get(sample.leg, 0.0), sample.off_s)
+    return sum(sorted(off.values())[-2:]) if len(off) > 1 else 0.0
+
+
+def ways_s(log: Sequence[Sample]) -> dict[int, float]:
+    """How many seconds requests of each leg are under way: half of its shortest round trip."""
+    ways: dict[int, float] = {}
+    for sample in log:
+        ways[sample.leg] = min(ways.get(sample.leg, math.inf), max(0.0, sample.elapsed_s / 2))
+    return ways
 
 
 def arrivals(log: Sequence[Sample]) -> tuple[Arrival, ...]:
     """Put the log into the order of arrival.
 
-    A request is taken to arrive half of the shortest round trip after it was sent; what is constant in that guess
-    matters to no limiter. Of requests that were under way together and may have changed places, those that were
+    A request is taken to arrive half of the shortest round trip of its leg after it was sent; what is constant in that
+    guess matters to no limiter. Of requests that were under way together and may have changed places, those that were
     accepted come first: a limiter has room until it is full.
 
     Args:
@@ -63,32 +82,35 @@ def arrivals(log: Sequence[Sample]) -> tuple[Arrival, ...]:
     """
     if not log:
         return ()
-    way, blur = max(0.0, min(sample.elapsed_s for sample in log) / 2), blur_s(log)
+    ways, blur, clocks = ways_s(log), blur_s(log), clocks_s(log)
     # Whatever the server says to that: the client is gone, and its stream with it.
     closed = {sample.session: sample for sample in log if sample.operation is Operation.CLOSE}
     ordered: list[Arrival] = []
     together: list[Sample] = []
-    for sample in sorted(log, key=lambda one: one.sent_s):
+    for sample in sorted(log, key=lambda one: one.sent_s + ways[one.leg]):
         if together and (
-            sample.sent_s > together[0].sent_s + blur or sample.sent_s >= min(one.received_s for one in together)
+            sample.sent_s + ways[sample.leg] > together[0].sent_s + ways[together[0].leg] + blur
+            or sample.sent_s >= min(one.received_s for one in together) + clocks
         ):
-            ordered += _settled(together, way, closed)
+            ordered += _settled(together, ways, closed)
             together = []
         together.append(sample)
-    return (*ordered, *_settled(together, way, closed))
+    return (*ordered, *_settled(together, ways, closed))
 
 
-def _settled(together: Sequence[Sample], way: float, closed: Mapping[int | None, Sample]) -> list[Arrival]:
+def _settled(
+    together: Sequence[Sample], ways: Mapping[int, float], closed: Mapping[int | None, Sample]
+) -> list[Arrival]:
     """Arrivals of requests that were sent together: accepted first, then as they were sent.
 
     To put them so is to choose one order of many, and a limiter that explains the refusals by it must not get that for
     nothing: any of the requests could have been the last. The times of arrival stay, in their order.
     """
-    ordered = sorted(together, key=lambda one: (one.outcome is Outcome.REFUSED, one.sent_s))
+    ordered = sorted(together, key=lambda one: (one.outcome is Outcome.REFUSED, one.sent_s + ways[one.leg]))
     late = refused(ordered)
     luck = -math.log(math.comb(len(ordered), late)) / late if late else 0.0
-    times = sorted(sample.sent_s + way for sample in together)
-    return [_arrival(sample, at, way, closed, luck) for sample, at in zip(ordered, times, strict=True)]
+    times = sorted(sample.sent_s + ways[sample.leg] for sample in together)
+    return [_arrival(sample, at, ways[sample.leg], closed, luck) for sample, at in zip(ordered, times, strict=True)]
 
 
 def _arrival(sample: Sample, at: float, way: float, closed: Mapping[int | None, Sample], luck: float) -> Arrival:

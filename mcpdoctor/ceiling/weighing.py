@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mcpdoctor.ceiling import demand
 from mcpdoctor.ceiling.intervals import log_chance
-from mcpdoctor.ceiling.timeline import arrivals, blur_s
+from mcpdoctor.ceiling.timeline import arrivals, blur_s, clocks_s
 from mcpdoctor.samples import Kind, Operation, Sample, Shape
 
 STRAY = (1.0, 19.0)
@@ -42,11 +42,11 @@ class Trial:
 class Seen:
     """The log, sorted into what each hypothesis needs to know of it."""
 
-    __slots__ = ("accepted", "arriving", "blur_s", "refused", "shortest_s", "words")
+    __slots__ = ("accepted", "arriving", "blur_s", "clocks_s", "refused", "shortest_s", "words")
 
     def __init__(self, log: Sequence[Sample]) -> None:
         self.arriving = arrivals(log)
-        self.blur_s = blur_s(log)
+        self.blur_s, self.clocks_s = blur_s(log), clocks_s(log)
         self.shortest_s = min((one.elapsed_s for one in log), default=0.0)
         telling = [(index, one) for index, one in enumerate(self.arriving) if one.evidence]
         self.accepted = [index for index, one in telling if one.refused is None]

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from mcpdoctor.cli import options
+from mcpdoctor.cli.machines import Machines, measured
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
 from mcpdoctor.cli.trying import hush, network_for, planned, print_plan
@@ -32,6 +33,7 @@ def _compared(context: click.Context, parameter: click.Parameter, values: tuple[
     help="Credentials to measure side by side, such as none,default.",
 )
 @options.measuring
+@options.machines
 @options.call
 @options.sending
 @options.network
@@ -51,6 +53,9 @@ def ceiling(
     quick: bool,
     think: float,
     yes: bool,
+    scheduler: str | None,
+    workers: int | None,
+    addresses: tuple[str, ...],
     tool: str | None,
     arguments: str | None,
     checks_dir: Path | None,
@@ -78,6 +83,8 @@ def ceiling(
       mcpdoctor ceiling aws-mcp --quick --budget 100,5 --yes --format json
       mcpdoctor ceiling https://my-host.example/mcp --tool search --arguments '{"query": "s3"}' --think 2
       mcpdoctor ceiling --lab aws-mcp
+      mcpdoctor ceiling aws-mcp --scheduler tls://10.0.0.1:8786 --yes
+      mcpdoctor ceiling aws-mcp --from-address 10.0.0.5 --from-address 10.0.0.6
 
     Exit codes: 0 measured, 1 a target has no configuration that opens a session, or Ctrl-C, 2 usage.
     """
@@ -101,12 +108,17 @@ def ceiling(
         arguments=arguments,
     )
     search = search_of(most, budget, quick=quick)
+    machines = Machines(scheduler=scheduler, workers=workers, addresses=addresses)
+    if machines.several:
+        from mcpdoctor.ceiling.distributed import require
+
+        require()
     if dry_run:
         print_plan(plan, form)
         if form != "json":
-            click.echo(notice(plan, search, best=False))
+            click.echo(notice(plan, search, best=False, machines=str(machines)))
         return
-    consent(plan, search, asked=not (yes or use_lab))
+    consent(plan, search, asked=not (yes or use_lab), machines=str(machines))
     hush()
     with network_for(plan, connect_to, ca_bundle, use_lab=use_lab) as (network, lab):
         settings = measuring.Settings(
@@ -117,7 +129,20 @@ def ceiling(
             standby=lab.env if lab else None,
             fail_on=options.severity(fail_on),
         )
+        bundle = lab.ca_bundle if lab else ca_bundle
+        authority = Path(bundle).read_text(encoding="ascii", errors="ignore") if bundle else None
         with watching(quiet=quiet) as observer:
-            report = anyio.run(partial(measuring.run, plan, catalogue, network, settings, observer=observer))
+            report = anyio.run(
+                partial(
+                    measured,
+                    plan,
+                    catalogue,
+                    network,
+                    settings,
+                    machines=machines,
+                    authority=authority,
+                    observer=observer,
+                )
+            )
     show(report, form, outputs, quiet=quiet, verbose=verbose)
     sys.exit(report.exit_code)

@@ -249,6 +249,42 @@ measuring = together(
 """How a ceiling is measured: `--max`, `--budget`, `--quick`, `--think`, `--yes`."""
 
 
+def read_addresses(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Read IP addresses of this machine, or of that of a worker."""
+    import ipaddress
+
+    for value in values:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value} is no IP address.") from error
+    return tuple(dict.fromkeys(values))
+
+
+machines = together(
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Measure from the workers of this dask cluster, such as tcp://10.0.0.1:8786.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Measure from N processes on this machine; with --scheduler, from N workers of the cluster.",
+    ),
+    click.option(
+        "--from-address",
+        "addresses",
+        multiple=True,
+        metavar="IP",
+        callback=read_addresses,
+        help="Connect from this address of the machine; several are given to the workers in turn.",
+    ),
+)
+"""Measuring from several machines or addresses: `--scheduler`, `--workers`, `--from-address`."""
+
+
 def form(text: str) -> Callable[[F], F]:
     """`--format` of a report on standard output; the commands word its help differently."""
     return click.option(

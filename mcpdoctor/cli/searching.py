@@ -39,7 +39,7 @@ def search_of(
     return Settings(most=most, quick=quick, budget=Budget(requests=requests, refusals=refusals, seconds=seconds))
 
 
-def notice(plan: Plan, search: Settings, *, best: bool) -> str:
+def notice(plan: Plan, search: Settings, *, best: bool, machines: str = "") -> str:
     """What is about to be sent, to whom, and at most how much of it."""
     budget, lines = search.budget, []
     for cell in plan.cells:
@@ -52,12 +52,13 @@ def notice(plan: Plan, search: Settings, *, best: bool) -> str:
             *dict.fromkeys(lines),
             f"Each gets at most {budget.requests} requests in {budget.seconds:g} s, of which at most {budget.refusals} "
             f"are refused; up to {search.most} sessions at a time.",
+            *([machines] if machines else []),
             "It counts against the quota of the account or address, and whoever shares that may be refused meanwhile.",
         ]
     )
 
 
-def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False) -> None:
+def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False, machines: str = "") -> None:
     """Say what is about to be sent, and ask.
 
     Args:
@@ -65,6 +66,7 @@ def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False) ->
         search: how.
         asked: whether to ask; not against the lab, and not after `--yes`.
         best: whether only the best configuration of each target is measured.
+        machines: from where, where that is not here alone.
 
     Raises:
         click.UsageError: nobody is there to answer.
@@ -77,7 +79,7 @@ def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False) ->
         raise click.UsageError(
             f"Measuring a ceiling sends up to {budget.requests} requests to each configuration; add --yes to do that."
         )
-    click.echo(notice(plan, search, best=best), err=True)
+    click.echo(notice(plan, search, best=best, machines=machines), err=True)
     click.confirm("Go on?", abort=True, err=True)
 
 

@@ -140,6 +140,7 @@ def _answer(one: Ceiling, required: int | None, paint: Paint, width: int) -> str
         else "",
         f"The server states {plain(said, 400)}." if (said := stated(one.stated)) else "",
         f"The limit counts each {one.per} by itself." if one.per != "unknown" else "",
+        plain(str(one.facts.get("compared", "")), 600),
         ENDINGS[one.stopped],
     ]
     for note in filter(None, notes):
