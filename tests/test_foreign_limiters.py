@@ -54,7 +54,7 @@ def test_the_rate_that_nginx_limits_is_measured(tmp_path, per_s, burst, status):
 @pytest.mark.parametrize("strategy", ["moving", "fixed"])
 def test_a_strategy_of_the_limits_package_is_measured(tmp_path, strategy):
     with endpoint(tmp_path, server=("--strategy", strategy, "--rate", "10/5 seconds")) as url:
-        found = measured(url)
+        found = measured(url, "--budget", "150,12,60")
     assert found["limiter"] == "rate"
     assert found["rate_per_s"] == pytest.approx(2, rel=0.2)
     assert found["burst"] == pytest.approx(10, abs=1)

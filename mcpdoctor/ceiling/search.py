@@ -64,9 +64,17 @@ def search(
     except Interrupted:
         why = Stop.INTERRUPTED
     run.crossing = False
+    try:
+        yield from _give_back(run)
+    except Interrupted:
+        why = Stop.INTERRUPTED
+        yield from _give_back(run)
+    return why
+
+
+def _give_back(run: Run) -> Asking:
     if run.held or run.guests:
         yield from run.close_all([*run.held, *run.guests])
-    return why
 
 
 def _until_ended(asking: Asking) -> Generator[Action, Sequence[Sample], Stop]:
