@@ -351,10 +351,10 @@ def load(overlay: Path | None = None) -> Catalogue:
         raise Unusable(f"{overlay}: no such directory; --checks takes a directory of the form of checks/.")
     for directory in filter(None, (locate(), overlay)):
         for stem in CHECK_FILES:
-            for slug, table in _tables(directory / f"{stem}.toml"):
-                checks[slug] = _build(Check, {"slug": slug, **table}, f"{directory / stem}.toml: [{slug}]")
-        for name, table in _tables(directory / MARKER):
-            endpoints[name] = _build(Endpoint, {"name": name, **table}, f"{directory / MARKER}: [{name}]")
+            for slug, table in tables(directory / f"{stem}.toml"):
+                checks[slug] = build(Check, {"slug": slug, **table}, f"{directory / stem}.toml: [{slug}]")
+        for name, table in tables(directory / MARKER):
+            endpoints[name] = build(Endpoint, {"name": name, **table}, f"{directory / MARKER}: [{name}]")
         for path in sorted((directory / "suites").glob("*.toml")):
             suites[path.stem] = load_suite(path)
     _refer(checks, endpoints, patterns=overlay is not None)
@@ -368,7 +368,7 @@ def load_suite(path: Path) -> Suite:
         Unusable: it cannot be read, does not parse, or has unknown keys.
     """
     table = read_toml(path)
-    suite: Suite = _build(Suite, {"name": path.stem, **table}, str(path))
+    suite: Suite = build(Suite, {"name": path.stem, **table}, str(path))
     return suite
 
 
@@ -392,7 +392,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise Unusable(f"{place}: not valid TOML: {what}.") from error
 
 
-def _tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and table of each entry of a file; none where there is no such file.
+
+    Raises:
+        Unusable: it cannot be read, or a value stands outside of a table.
+    """
     if not path.is_file():
         return
     for name, table in read_toml(path).items():
@@ -427,8 +432,12 @@ def _compile(check: Check) -> None:
                 raise Unusable(f"[{check.slug}]: {pattern!r} is no regular expression: {error}.") from error
 
 
-def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
-    """Make a `cls` from a TOML table; its annotations are the schema."""
+def build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
+    """Make a `cls` from a TOML table; its annotations are the schema.
+
+    Raises:
+        Unusable: a key is unknown or missing, or a value is of the wrong type; the message begins with `where`.
+    """
     hints = _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     known = {one.name.rstrip("_"): one for one in dataclasses.fields(cls)}
     for key in table:
@@ -461,7 +470,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is not None and isinstance(value, dict):
         return {key: _value(inner[1], one, f"{where}.{key}") for key, one in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(typing.cast("type[Any]", hint), value, where)
+        return build(typing.cast("type[Any]", hint), value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and issubclass(hint, str) and isinstance(value, str):

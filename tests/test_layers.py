@@ -179,7 +179,19 @@ def test_the_search_for_a_ceiling_can_do_no_input_or_output(module: Path) -> Non
     assert not {one for one in imported(module) for name in SENDING if f"ceiling.{name}" in one}
 
 
-@pytest.mark.parametrize("name", ["model", "catalogue", "credentials", "matrix", "diagnosis", "explanation", "hooks"])
+OPENING = {"files", "finding", "known", "source"}
+"""What of `clients/` opens files; the rest of it works on what was read."""
+PURE_CLIENTS = sorted(one for one in (PACKAGE / "clients").glob("*.py") if one.stem not in OPENING)
+
+
+@pytest.mark.parametrize("module", PURE_CLIENTS, ids=lambda module: module.stem)
+def test_the_reading_of_what_is_opened_opens_nothing(module: Path) -> None:
+    assert {one.split(".")[0] for one in imported(module)} & {*ACTS, "pathlib", "importlib"} == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "catalogue", "clients", "credentials", "matrix", "diagnosis", "explanation", "hooks"]
+)
 def test_importing_a_lower_module_imports_no_client(name: str) -> None:
     code = f"import sys, mcpdoctor.{name}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)

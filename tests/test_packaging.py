@@ -27,7 +27,7 @@ from mcpdoctor.catalogue import (
 from mcpdoctor.model import Severity, Stage, Unusable, Verdict
 
 # Read by `mcpdoctor.clients`, and by people and their editors.
-READ_BY_OTHERS = {"clients.toml", "README.md", "schema.json"}
+READ_BY_OTHERS = {"clients.toml", "proxy.toml", "runners.toml", "README.md", "schema.json"}
 
 STAGES = {stage.value for stage in Stage}
 
