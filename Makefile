@@ -30,6 +30,7 @@ unit: $(VENV)/.dev
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m mcpdoctor.render.pages > docs/checks.md
+	$(BIN)/python -m mcpdoctor.render.guides docs/clients
 	$(BIN)/mcpdoctor render --schema > docs/report.schema.json
 
 benchmarks: $(VENV)/.dev

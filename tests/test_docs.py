@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,36 @@ import click
 import jsonschema
 import pytest
 
-from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.catalogue import Catalogue, Condition, FactRule
 from mcpdoctor.cli import cli
 from mcpdoctor.model import Cause
-from mcpdoctor.render import pages, report_json
+from mcpdoctor.render import guides, pages, report_json
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "checks" / "README.md", ROOT / "CHANGELOG.md"]
+PAGES = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "checks" / "README.md", ROOT / "CHANGELOG.md"]
 
 
 def test_the_pages_of_the_checks_are_those_that_the_checks_give(catalogue: Catalogue) -> None:
     assert pages.book(catalogue) == (ROOT / "docs" / "checks.md").read_text(encoding="utf-8"), "run: make docs"
+
+
+def test_the_pages_of_the_clients_are_those_that_the_data_give(catalogue: Catalogue) -> None:
+    written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "clients").iterdir()}
+    assert guides.guides(catalogue) == written, "run: make docs"
+
+
+def test_pages_of_clients_that_are_no_more_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "old.md").touch()
+    (tmp_path / "kept.txt").touch()
+    guides.write_all(tmp_path, {"new.md": "text"})
+    assert {path.name for path in tmp_path.iterdir()} == {"new.md", "kept.txt"}
+
+
+def test_a_page_of_a_client_names_the_check_that_judges_a_problem(catalogue: Catalogue) -> None:
+    rule = next(iter(catalogue.checks.values()))
+    judging = replace(rule, slug="a-check", when=(Condition(fact={"problem": FactRule(is_="type-missing")}),))
+    assert guides.check_of("type-missing", catalogue) in (None, *catalogue.checks)
+    assert guides.check_of("type-missing", replace(catalogue, checks={"a-check": judging})) == "a-check"
 
 
 def test_the_schema_in_the_docs_is_that_of_the_report() -> None:
@@ -33,7 +53,7 @@ def test_the_schema_in_the_docs_is_that_of_the_report() -> None:
     assert set(report_json.schema()["$defs"]) == set(written["$defs"]), "run: make docs"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_inside_the_project_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
@@ -70,7 +90,7 @@ def test_every_option_has_a_help_text() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "checks").rglob("*.toml")), ids=lambda path: path.name)
 def test_a_file_of_checks_follows_its_schema(path: Path) -> None:
     schema: dict[str, Any] = json.loads((ROOT / "checks" / "schema.json").read_text(encoding="utf-8"))
-    own = {"endpoints", "clients", "runners", "proxy"}
+    own = {"endpoints", "clients", "runners", "proxy", "snippets", "mistakes"}
     kind = "suite" if path.parent.name == "suites" else path.stem if path.stem in own else "checks"
     jsonschema.Draft202012Validator({**schema, "$ref": f"#/$defs/{kind}"}).validate(
         tomllib.loads(path.read_text(encoding="utf-8"))

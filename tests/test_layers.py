@@ -38,6 +38,7 @@ LAYERS = {
     "identities": 4,
     "ceiling": 4,
     "engine": 5,
+    "snippets": 5,
     "measuring": 5,
     "explanation": 5,
     "render": 6,
@@ -194,6 +195,12 @@ def test_the_reading_of_what_is_opened_opens_nothing(module: Path) -> None:
 )
 def test_importing_a_lower_module_imports_no_client(name: str) -> None:
     code = f"import sys, mcpdoctor.{name}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_table_of_a_report_does_without_the_readers_of_client_files() -> None:
+    code = "import sys, mcpdoctor.render.table; print(*sorted({'mcpdoctor.clients', 'yaml'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.split() == []
 

@@ -26,8 +26,16 @@ from mcpdoctor.catalogue import (
 )
 from mcpdoctor.model import Severity, Stage, Unusable, Verdict
 
-# Read by `mcpdoctor.clients`, and by people and their editors.
-READ_BY_OTHERS = {"clients.toml", "proxy.toml", "runners.toml", "README.md", "schema.json"}
+# Read by `mcpdoctor.clients` and `mcpdoctor.snippets`, and by people and their editors.
+READ_BY_OTHERS = {
+    "clients.toml",
+    "proxy.toml",
+    "runners.toml",
+    "snippets.toml",
+    "mistakes.toml",
+    "README.md",
+    "schema.json",
+}
 
 STAGES = {stage.value for stage in Stage}
 

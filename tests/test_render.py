@@ -32,8 +32,9 @@ from mcpdoctor.model import (
     Verdict,
 )
 from mcpdoctor.render import draw, report_json
-from mcpdoctor.render.snippets import strands
 from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Shape, Stated, Stop
+from mcpdoctor.snippets.code import fragment
+from mcpdoctor.snippets.libraries import libraries
 
 SIGNED = Configuration(
     endpoint="https://aws-mcp.us-east-1.api.aws/mcp", region="us-east-1", service="aws-mcp", credential="profile:dev"
@@ -300,7 +301,7 @@ def test_verbose_shows_stages_and_twice_the_exchanges() -> None:
     [SIGNED, UNSIGNED, replace(SIGNED, endpoint='https://x/"+__import__("os")+"', credential='profile:a"b\\')],
 )
 def test_a_snippet_is_python_and_holds_the_values_as_they_are(configuration: Configuration) -> None:
-    tree = ast.parse(strands(configuration))
+    tree = ast.parse(fragment(libraries()["strands"], configuration))
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert configuration.endpoint in strings
     assert not configuration.signed or configuration.credential.removeprefix("profile:") in strings

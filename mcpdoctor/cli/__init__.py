@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from mcpdoctor import __version__
-from mcpdoctor.cli import ceiling, check, explain, lab, render, run
+from mcpdoctor.cli import ceiling, check, explain, lab, render, run, snippet
 from mcpdoctor.cli.options import CONTEXT
 
 
@@ -26,6 +26,7 @@ def cli() -> None:
       mcpdoctor ceiling aws-mcp           how many parallel workers are safe
       mcpdoctor explain agent.log         name the cause in a traceback or log
       mcpdoctor run python agent.py       run a program and explain its failure
+      mcpdoctor snippet cursor            print an entry that works, for the file of a client
 
     Exit codes: 0 as wanted, 1 a target has no working configuration, 2 usage or unreadable input,
     3 nothing to examine, 70 mcpdoctor itself failed.
@@ -34,5 +35,5 @@ def cli() -> None:
     """
 
 
-for _command in (check.check, ceiling.ceiling, explain.explain, run.run, render.render, lab.lab):
+for _command in (check.check, ceiling.ceiling, explain.explain, run.run, snippet.snippet, render.render, lab.lab):
     cli.add_command(_command)

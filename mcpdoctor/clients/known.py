@@ -62,10 +62,26 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adds:
+    """Keys that a snippet writes beside those that every entry needs; `{name}` in a value is the server's name.
+
+    Attributes:
+        stdio: keys of an entry with a command.
+        http: keys of an entry with a URL.
+        file: keys around the servers.
+    """
+
+    stdio: Mapping[str, Any] = field(default_factory=dict)
+    http: Mapping[str, Any] = field(default_factory=dict)
+    file: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """A kind of MCP client: its files and the shape of its entries.
 
     Attributes:
+        aliases: what people call it for short.
         at: keys under which its servers stand; `*` is any key.
         strict: whether it is known to refuse comments and trailing commas.
         remote: whether its files may hold servers that are reached by URL.
@@ -85,6 +101,8 @@ class Client:
         variables: how a value may name a variable.
         environment: what its programs get.
         defaults: values of environment variables in paths where they are not set.
+        adds: what a snippet writes besides.
+        notes: sentences for people who use it.
     """
 
     name: str
@@ -92,6 +110,7 @@ class Client:
     at: tuple[tuple[str, ...], ...]
     source: str
     as_of: str
+    aliases: tuple[str, ...] = ()
     files: tuple[Files, ...] = ()
     format: Format = Format.JSON
     strict: bool = False
@@ -115,6 +134,8 @@ class Client:
     variables: tuple[str, ...] = ()
     environment: Surroundings = Surroundings.UNKNOWN
     defaults: Mapping[str, str] = field(default_factory=dict)
+    adds: Adds = field(default_factory=Adds)
+    notes: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
@@ -174,6 +195,7 @@ class Runner:
         slashes: whether its options begin with `/`.
         skips: words of its own after its options, before the program.
         credentials: whether it sets AWS credentials for what it starts.
+        recommended: the package and versions that a snippet starts it from.
     """
 
     name: str
@@ -200,6 +222,7 @@ class Runner:
     slashes: bool = False
     skips: int = 0
     credentials: bool = False
+    recommended: str | None = None
 
 
 class Values(StrEnum):
@@ -252,6 +275,9 @@ class ProxyKind:
 
     Attributes:
         newest: the newest version that was looked at; a version that is not pinned is taken for it.
+        recommended: the package and versions that a snippet starts it from.
+        forwarded: variables that choose a credential or a region, for clients that pass on only what an entry names.
+        forwarded_keys: variables that hold one.
         profiles_variable: environment variable that goes before `--profile`.
         last_profile_may_be_endpoint_since: from here on, a URL after `--profile NAME` is found to be the endpoint.
         pairs_add_up_since: from here on, a repeated `--metadata` adds to the first instead of replacing it.
@@ -264,6 +290,9 @@ class ProxyKind:
     modules: tuple[str, ...]
     images: tuple[str, ...]
     newest: str
+    recommended: str
+    forwarded: tuple[str, ...]
+    forwarded_keys: tuple[str, ...]
     profiles_variable: str
     profiles_variable_since: str
     last_profile_may_be_endpoint_since: str

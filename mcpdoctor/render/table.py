@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from mcpdoctor.model import Cause, Finding, Report, Result, Severity, Trace, Verdict
 from mcpdoctor.render import ceilings
 from mcpdoctor.render.drawing import Paint, rows, wrapped
-from mcpdoctor.render.snippets import strands
+from mcpdoctor.snippets.code import fragment
+from mcpdoctor.snippets.libraries import libraries
 
 HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
 _COLORS = {"works": "green", "fails": "red", "throttled": "yellow", "unknown": "yellow", "as expected": "green"}
@@ -114,8 +115,9 @@ def _exchange_lines(trace: Trace) -> Iterator[str]:
 def _best(report: Report, paint: Paint) -> Iterator[str]:
     """What to paste, the signed ones first; the same snippet once."""
     targets: dict[str, list[str]] = {}
+    strands = libraries()["strands"]
     for one in sorted(report.best, key=lambda best: not best.configuration.signed):
-        targets.setdefault(strands(one.configuration), []).append(one.target)
+        targets.setdefault(fragment(strands, one.configuration), []).append(one.target)
     for number, (snippet, names) in enumerate(targets.items()):
         words = "Use this" if number == 0 else "Works too"
         head = paint(f"{words} ({', '.join(names)}):", fg="green", bold=True)

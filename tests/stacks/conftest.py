@@ -138,7 +138,7 @@ class Client:
 
         Args:
             stack: The name of the venv.
-            program: The program, without `.py`.
+            program: The program, without `.py`; or the path of another one.
             arguments: What it gets.
             env: Environment variables on top of the lab's default key; None takes one away.
             under: A command to run it under.
@@ -155,7 +155,8 @@ class Client:
         settings = {**os.environ, **{key: value for key, value in changes.items() if value is not None}}
         for key in [key for key, value in changes.items() if value is None]:
             settings.pop(key, None)
-        command = [*under, str(self._python(stack)), str(HERE / "clients" / f"{program}.py"), *arguments]
+        path = program if Path(program).is_absolute() else str(HERE / "clients" / f"{program}.py")
+        command = [*under, str(self._python(stack)), path, *arguments]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         with _child(command, cwd=self._directory, env=settings, **pipes) as child:
             try:
