@@ -35,6 +35,7 @@ docs: $(VENV)/.installed
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.run
+	$(BIN)/python -m tests.benchmarks.tree
 
 # Slow, and not a part of `test`: real clients of several stacks against the lab. `make -j4 stacks` builds faster.
 stacks: $(VENV)/.dev $(patsubst tests/stacks/requirements/%.txt,$(STACKS)/%/.installed,$(wildcard tests/stacks/requirements/*.txt))

@@ -11,14 +11,14 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
@@ -29,6 +29,8 @@ MARKER = "endpoints.toml"
 CHECK_FILES = ("parse", "network", "http", "auth", "protocol", "capacity", "config", "client")
 EVERY_OTHER = "*"
 """In `after`: silent while any other error stands."""
+
+Entry = TypeVar("Entry")
 
 REGION = r"[a-z]{2}(?:-[a-z]+)+-\d+"
 
@@ -107,6 +109,7 @@ class About(StrEnum):
 
     CONFIGURATION = "configuration"  # the trace of a stage
     CEILING = "ceiling"  # a measured ceiling, by its facts
+    FILE = "file"  # what stands in a file of a client or in a program, by its facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +118,14 @@ class Check:
 
     Attributes:
         about: what it judges.
-        stage: stages whose trace it judges, or that it is about where it judges texts alone; none of a ceiling.
+        stage: stages whose trace it judges, or that it is about where it judges texts alone; else none.
         on: the verdict a trace must have to be judged; `failed` for nearly all.
         after: slugs it stays silent for while one of them stands; `*` for every other error.
         text: what is wrong; `{names}` are facts and named groups of the condition that matched.
         remedy: what to change.
-        lab: the lab's fault that provokes it.
+        lab: the lab's fault that provokes it; of a check about files, its example in the tests.
         when: it fires when any of these matches.
+        fix: whether `lint --fix` may rewrite what it is about.
         in_text: how it reads a traceback, a log, or what a program was seen to send.
     """
 
@@ -139,6 +143,7 @@ class Check:
     after: tuple[str, ...] = ()
     refer: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
+    fix: bool = False
     in_text: InText | None = None
 
     @property
@@ -193,6 +198,11 @@ class Endpoint:
         mistaken: host templates that people write when they mean this server, and that do not exist.
         instead: targets to name, in this order, where such a host was written.
         fallback_for: endpoints that this one stands in for, unsigned, where they do not work.
+        names_service: its own documentation passes the service to the proxy, although the proxy would infer it.
+        read_only: what is left of its tools where the proxy hides what may change something; empty where it is enough.
+        removed_tools: tools that it no longer has, each with the one to use.
+        inert_actions: IAM actions, with `*`, that neither allow nor deny anything any more.
+        replaces: packages of local servers whose tools it has as well.
     """
 
     name: str
@@ -211,6 +221,11 @@ class Endpoint:
     mistaken: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
     fallback_for: tuple[str, ...] = ()
+    names_service: bool = False
+    read_only: str = ""
+    removed_tools: Mapping[str, str] = field(default_factory=dict)
+    inert_actions: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
     quota: Quota = field(default_factory=Quota)
 
     @property
@@ -266,12 +281,22 @@ class Catalogue:
             None for a host that AWS does not run, or that is not in the catalogue.
         """
         host, path = _parts(url)
-        for endpoint in self.endpoints.values():
+        for endpoint, pattern in self._owners:
             template = urlsplit(endpoint.url)
-            found = re.fullmatch(_pattern(template.netloc), host)
+            found = pattern.fullmatch(host)
             if found and ("{" not in template.path or re.match(_pattern(template.path), path)):
                 return Match(endpoint=endpoint, region=found.groupdict().get("region"))
         return None
+
+    def owner(self, url: str) -> Match | None:
+        """The same by the host alone, whatever the path: for a URL whose path may be wrong."""
+        host, _ = _parts(url)
+        found = [
+            Match(endpoint=endpoint, region=fits.groupdict().get("region"))
+            for endpoint, pattern in self._owners
+            if (fits := pattern.fullmatch(host))
+        ]
+        return self.match(url) or (found[0] if len(found) == 1 else None)
 
     def suggest(self, url: str) -> tuple[str, ...]:
         """URLs that somebody who wrote `url` may have meant; the best first, empty where nothing is near."""
@@ -288,6 +313,10 @@ class Catalogue:
             return ()  # nobody published where it exists, or only its owner knows its name: nothing nearer is known
         near = get_close_matches(host, self._hosts, n=2, cutoff=0.8)
         return tuple(self._hosts[name] for name in near)
+
+    @cached_property
+    def _owners(self) -> list[tuple[Endpoint, re.Pattern[str]]]:
+        return [(one, re.compile(_pattern(urlsplit(one.url).netloc))) for one in self.endpoints.values()]
 
     @cached_property
     def _hosts(self) -> dict[str, str]:
@@ -334,12 +363,13 @@ def locate() -> Path:
     raise Unusable(f"The catalogue of checks is missing beside {package}; install mcpdoctor again.")
 
 
-def load(overlay: Path | None = None) -> Catalogue:
+def load(overlay: Path | None = None, *, stems: Collection[str] = CHECK_FILES) -> Catalogue:
     """Read the catalogue.
 
     Args:
         overlay: a directory whose files add to the catalogue and replace entries of the same name; nothing in it
             is executed.
+        stems: the files of checks to read; a command that needs a few starts faster without the others.
 
     Raises:
         Unusable: a file does not parse, or an entry is not of the form that `checks/schema.json` gives.
@@ -350,7 +380,7 @@ def load(overlay: Path | None = None) -> Catalogue:
     if overlay is not None and not overlay.is_dir():
         raise Unusable(f"{overlay}: no such directory; --checks takes a directory of the form of checks/.")
     for directory in filter(None, (locate(), overlay)):
-        for stem in CHECK_FILES:
+        for stem in filter(stems.__contains__, CHECK_FILES):
             for slug, table in tables(directory / f"{stem}.toml"):
                 checks[slug] = build(Check, {"slug": slug, **table}, f"{directory / stem}.toml: [{slug}]")
         for name, table in tables(directory / MARKER):
@@ -370,6 +400,15 @@ def load_suite(path: Path) -> Suite:
     table = read_toml(path)
     suite: Suite = build(Suite, {"name": path.stem, **table}, str(path))
     return suite
+
+
+def entries(path: Path, cls: type[Entry]) -> tuple[Entry, ...]:
+    """Every table of a file as a `cls`, which has the name of the table as `name`.
+
+    Raises:
+        Unusable: the file cannot be read, or an entry is not of the form of `cls`.
+    """
+    return tuple(build(cls, {"name": name, **table}, f"{path}: [{name}]") for name, table in tables(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -408,8 +447,8 @@ def tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint], *, patterns: bool) -> None:
     for check in checks.values():
-        if bool(check.stage) is (check.about is About.CEILING):
-            raise Unusable(f"[{check.slug}]: stage is missing; a check about a ceiling is the one that has none.")
+        if bool(check.stage) is (check.about is not About.CONFIGURATION):
+            raise Unusable(f"[{check.slug}]: stage is missing; only a check about a ceiling or a file has none.")
         for slug in check.after:
             if slug != EVERY_OTHER and slug not in checks:
                 raise Unusable(f"[{check.slug}]: after names {slug}, which is no check.")

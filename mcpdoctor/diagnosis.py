@@ -224,6 +224,11 @@ def _fire(trace: Trace, facts: Mapping[str, Fact], checks: Iterable[Check]) -> I
                 break
 
 
+def fires(conditions: Iterable[Condition], facts: Mapping[str, Fact]) -> bool:
+    """Whether any of the conditions of a check that is judged by facts alone holds."""
+    return any(all(_holds(rule, facts.get(name)) for name, rule in one.fact.items()) for one in conditions)
+
+
 def silenced(check: Check, fired: Sequence[Check]) -> bool:
     """Whether a check keeps silent beside others that fired: only the root cause speaks."""
     if EVERY_OTHER in check.after:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from mcpdoctor.catalogue import About, Catalogue, Condition, Quota
-from mcpdoctor.diagnosis import Said, finding_of, matches, silenced
-from mcpdoctor.model import Ceiling, Configuration, Fact, Finding, Stage, Trace, Verdict
+from mcpdoctor.catalogue import About, Catalogue, Quota
+from mcpdoctor.diagnosis import finding_of, fires, silenced
+from mcpdoctor.model import Ceiling, Configuration, Fact, Finding
 from mcpdoctor.samples import Kind, Operation, Outcome, Shape, Stated, Stop
 
 APART = 1.2
@@ -42,8 +42,6 @@ _SHAPES = {
     Shape.FIXED_WINDOW: "fixed window",
     Shape.SLIDING_WINDOW: "sliding window",
 }
-
-_NOTHING = Trace(stage=Stage.CALL, verdict=Verdict.PASSED)
 
 
 def compare_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue: Catalogue) -> tuple[Ceiling, ...]:
@@ -86,15 +84,10 @@ def judge_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue:
         fired = [
             (check, finding_of(check, facts))
             for check in catalogue.checks.values()
-            if check.about is About.CEILING and _fires(check.when, facts)
+            if check.about is About.CEILING and fires(check.when, facts)
         ]
         found += [finding for check, finding in fired if not silenced(check, [other for other, _ in fired])]
     return tuple(dict.fromkeys(found))
-
-
-def _fires(conditions: Iterable[Condition], facts: Mapping[str, Fact]) -> bool:
-    nobody = Said(kind="none")
-    return any(matches(one, _NOTHING, None, nobody, facts) is not None for one in conditions)
 
 
 def ceiling_facts(

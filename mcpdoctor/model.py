@@ -195,6 +195,34 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LintFinding:
+    """A check that fired on a file of a client or on a program.
+
+    Attributes:
+        file: path of the file, with the number of the cell where it is a notebook.
+        line: from 1.
+        column: from 1, in characters.
+        server: name of the entry, or of the function that is called; empty for what is about the file.
+        check: slug of the check: its only identity.
+        fixable: whether `mcpdoctor lint --fix` rewrites it.
+        url: the page of the check.
+    """
+
+    file: str
+    line: int
+    column: int
+    server: str
+    check: str
+    cause: Cause
+    severity: Severity
+    title: str
+    text: str
+    remedy: str
+    fixable: bool = False
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What is known of one configuration.
 
@@ -322,6 +350,7 @@ class Report:
         best: one for each target that has a working configuration, in the order of the targets.
         ceilings: one for each configuration that was measured.
         required_workers: how many parallel workers were asked for; None where nothing was.
+        lint: what `mcpdoctor lint` found, by file and line.
         findings: of the run as a whole; those of one configuration are in its result.
     """
 
@@ -336,7 +365,7 @@ class Report:
     best: tuple[Best, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
     required_workers: int | None = None
-    lint: tuple[Mapping[str, object], ...] = ()
+    lint: tuple[LintFinding, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 

@@ -34,6 +34,7 @@ LAYERS = {
     "wire": 3,
     "probes": 4,
     "evidence": 4,
+    "linting": 4,
     "outcomes": 4,
     "identities": 4,
     "ceiling": 4,
@@ -180,14 +181,24 @@ def test_the_search_for_a_ceiling_can_do_no_input_or_output(module: Path) -> Non
     assert not {one for one in imported(module) for name in SENDING if f"ceiling.{name}" in one}
 
 
-OPENING = {"files", "finding", "known", "source"}
+OPENING = {"files", "finding", "known", "source", "walking"}
 """What of `clients/` opens files; the rest of it works on what was read."""
-PURE_CLIENTS = sorted(one for one in (PACKAGE / "clients").glob("*.py") if one.stem not in OPENING)
+PURE_CLIENTS = sorted(one for one in (PACKAGE / "clients").rglob("*.py") if one.stem not in OPENING)
 
 
 @pytest.mark.parametrize("module", PURE_CLIENTS, ids=lambda module: module.stem)
 def test_the_reading_of_what_is_opened_opens_nothing(module: Path) -> None:
     assert {one.split(".")[0] for one in imported(module)} & {*ACTS, "pathlib", "importlib"} == set()
+
+
+READING = {"gathering", "profiles", "rewriting"}
+"""What of `linting/` reads and writes files; the rest of it judges what was read."""
+PURE_LINTING = sorted(one for one in (PACKAGE / "linting").glob("[a-z]*.py") if one.stem not in READING)
+
+
+@pytest.mark.parametrize("module", PURE_LINTING, ids=lambda module: module.stem)
+def test_the_judging_of_files_can_do_no_input_or_output(module: Path) -> None:
+    assert {one.split(".")[0] for one in imported(module)} & ACTS == set()
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,15 @@ from mcpdoctor.catalogue import (
 )
 from mcpdoctor.model import Severity, Stage, Unusable, Verdict
 
-# Read by `mcpdoctor.clients` and `mcpdoctor.snippets`, and by people and their editors.
+# Read by `mcpdoctor.clients`, `mcpdoctor.linting` and `mcpdoctor.snippets`, and by people and their editors.
 READ_BY_OTHERS = {
     "clients.toml",
+    "defects.toml",
+    "mistakes.toml",
     "proxy.toml",
+    "python.toml",
     "runners.toml",
     "snippets.toml",
-    "mistakes.toml",
     "README.md",
     "schema.json",
 }
@@ -48,17 +50,17 @@ def named(check: Check) -> Iterator[str]:
 
 def problems(check: Check) -> list[str]:
     """What is wrong with a check."""
-    stages, about_ceiling = {stage.value for stage in check.stage}, check.about is About.CEILING
+    stages, by_facts = {stage.value for stage in check.stage}, check.about is not About.CONFIGURATION
     wanted = {
         "slug is lower-case words joined by hyphens": re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", check.slug),
         "title is a phrase without a full stop": check.title and check.title[-1] not in ".!",
         "text is a sentence": check.text.endswith((".", "}", "}.")),
         "remedy is a sentence": check.remedy.endswith((".", "}")),
         "since is a version": re.fullmatch(r"\d+\.\d+\.\d+", check.since),
-        "stages are named, each once; a ceiling has none": (
-            not check.stage if about_ceiling else stages and len(stages) == len(check.stage)
+        "stages are named, each once; a ceiling or a file has none": (
+            not check.stage if by_facts else stages and len(stages) == len(check.stage)
         ),
-        "a ceiling is judged by facts alone": not about_ceiling
+        "a ceiling or a file is judged by facts alone": not by_facts
         or (check.in_text is None and all(rule == Condition(fact=rule.fact) for rule in check.when)),
         "on is a verdict that shows something": check.on in (Verdict.FAILED, Verdict.PASSED),
         "what is wrong with a stage that passed is no error": not (
@@ -149,6 +151,7 @@ def test_only_the_last_resort_asks_for_nothing(catalogue: Catalogue) -> None:
 def test_a_check_names_the_fault_that_provokes_it(check: Check) -> None:
     stage, _, name = check.lab.partition("/")
     assert stage in STAGES | {"healthy", "config"} | ({"limit"} if check.about is About.CEILING else set())
+    assert (stage == "config") is (check.about is About.FILE)
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
 
 

@@ -94,11 +94,10 @@ def read_back(text: str, client: Client, directory: Path) -> Reach:
 
 
 def passes_lint(path: Path) -> None:
-    """Hold a file against `mcpdoctor lint`, once there is that command (the join of lint and snippets)."""
-    if "lint" not in cli.commands:
-        return
-    done = CliRunner().invoke(cli, ["lint", str(path)])
+    """`mcpdoctor lint` has nothing to say of it."""
+    done = CliRunner().invoke(cli, ["lint", str(path), "--format", "json"])
     assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["findings"] == [], done.stdout
 
 
 def run(*arguments: str, text: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:

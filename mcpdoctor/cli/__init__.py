@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from mcpdoctor import __version__
-from mcpdoctor.cli import ceiling, check, explain, lab, render, run, snippet
+from mcpdoctor.cli import ceiling, check, explain, lab, lint, render, run, snippet
 from mcpdoctor.cli.options import CONTEXT
 
 
@@ -24,6 +24,7 @@ def cli() -> None:
       mcpdoctor check -e https://my-host.example/mcp -s my-service -r us-east-1
       mcpdoctor check --lab               the same against a local stand-in for AWS
       mcpdoctor ceiling aws-mcp           how many parallel workers are safe
+      mcpdoctor lint                      validate configuration files of MCP clients, and Python code
       mcpdoctor explain agent.log         name the cause in a traceback or log
       mcpdoctor run python agent.py       run a program and explain its failure
       mcpdoctor snippet cursor            print an entry that works, for the file of a client
@@ -35,5 +36,14 @@ def cli() -> None:
     """
 
 
-for _command in (check.check, ceiling.ceiling, explain.explain, run.run, snippet.snippet, render.render, lab.lab):
+for _command in (
+    check.check,
+    ceiling.ceiling,
+    lint.lint,
+    explain.explain,
+    run.run,
+    snippet.snippet,
+    render.render,
+    lab.lab,
+):
     cli.add_command(_command)

@@ -84,19 +84,26 @@ def together(*declarations: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 def read_formats(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
-    """Read `[FORMAT:]FILE`; the ending of the file names the format where nothing else does."""
+    """Read `[FORMAT:]FILE` with the formats of a report."""
     if not values:
         return ()  # without an import: a program may be waiting to start
 
     from mcpdoctor.render import FORMATS, SUFFIXES
 
+    return read_outputs(values, FORMATS, SUFFIXES)
+
+
+def read_outputs(
+    values: tuple[str, ...], formats: tuple[str, ...], suffixes: dict[str, str]
+) -> tuple[tuple[str, Path], ...]:
+    """Read `[FORMAT:]FILE`; the ending of the file names the format where nothing else does."""
     found = []
     for value in values:
         form, colon, name = value.partition(":")
-        if not (colon and form in FORMATS):
-            form, name = SUFFIXES.get(Path(value).suffix.lower(), ""), value
+        if not (colon and form in formats):
+            form, name = suffixes.get(Path(value).suffix.lower(), ""), value
         if not form:
-            raise click.BadParameter(f"{value} does not say its format; write FORMAT:FILE with {' or '.join(FORMATS)}.")
+            raise click.BadParameter(f"{value} does not say its format; write FORMAT:FILE with {' or '.join(formats)}.")
         path = Path(name)
         if not name or path.is_dir() or not path.parent.is_dir():
             raise click.BadParameter(f"{name or value} cannot be written: its directory does not exist, or it is one.")

@@ -2,7 +2,8 @@
 
 The way of one file: `source` (bytes to text) → `jsonc`, `tomls` or `yamls` (text to `values`) → `finding` (whose file
 it is) → `entries` (servers) → `launch` (what a command really starts) → `arguments` and `proxies` (what the proxy
-would send). Facts about clients, runners and the proxy stand in `checks/`; what their mistakes mean, too.
+would send). Programs go through `python`, and what they start through `python.servers` to the same `launch`. `walking`
+finds files in a tree. Facts about clients, runners and the proxy stand in `checks/`; what their mistakes mean, too.
 """
 
 from mcpdoctor.clients.entries import Entries, Server, Timeout

@@ -14,9 +14,7 @@ from mcpdoctor.clients.source import Source, read
 from mcpdoctor.clients.tomls import read_toml
 from mcpdoctor.clients.values import Document, Liberty
 from mcpdoctor.clients.words import Problem
-from mcpdoctor.clients.yamls import read_yaml
 
-_READERS = {Format.JSON: read_json, Format.JSONC: read_json, Format.TOML: read_toml, Format.YAML: read_yaml}
 _PART_OF_FORMAT = {
     Format.JSONC: {Liberty.COMMENT, Liberty.TRAILING_COMMA},
     Format.TOML: {Liberty.COMMENT},
@@ -45,11 +43,20 @@ def read_document(source: Source, written: Format) -> Document:
     Raises:
         Unreadable: it is not that.
     """
-    return _READERS[written](source)
+    if written is Format.YAML:
+        from mcpdoctor.clients.yamls import read_yaml  # imported only where there is YAML: it takes its time
+
+        return read_yaml(source)
+    return read_toml(source) if written is Format.TOML else read_json(source)
 
 
 def read_client_file(
-    path: Path, known: Known, *, kind: Kind | None = None, environ: Mapping[str, str] | None = None
+    path: Path,
+    known: Known,
+    *,
+    kind: Kind | None = None,
+    source: Source | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> ClientFile | None:
     """Read a file that may be one of a client.
 
@@ -57,6 +64,7 @@ def read_client_file(
         path: the file.
         known: the clients there are.
         kind: what it is, where that is known already; else its path decides, and then what it holds.
+        source: its text, where that was read already.
         environ: the environment that the client runs in; None where it is not known.
 
     Returns:
@@ -69,7 +77,7 @@ def read_client_file(
     written = format_of(path) or (kind.client.format if kind else None)
     if written is None:
         return None
-    document = read_document(read(path), written)
+    document = read_document(source or read(path), written)
     kind = kind or by_shape(document, known.clients, written)
     if kind is None:
         return None

@@ -100,6 +100,7 @@ class Client:
         other: further keys that it reads, or that its own documentation writes.
         variables: how a value may name a variable.
         environment: what its programs get.
+        anonymous: whether it talks to a server without signing in as long as the server lets it.
         defaults: values of environment variables in paths where they are not set.
         adds: what a snippet writes besides.
         notes: sentences for people who use it.
@@ -133,6 +134,7 @@ class Client:
     other: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     environment: Surroundings = Surroundings.UNKNOWN
+    anonymous: bool = False
     defaults: Mapping[str, str] = field(default_factory=dict)
     adds: Adds = field(default_factory=Adds)
     notes: tuple[str, ...] = ()
@@ -179,6 +181,7 @@ class Runner:
         like: another runner whose options it takes as well.
         takes: what stands after its options.
         registry: where packages or images come from.
+        published: the registry that its own package is in.
         from_: options that name the package apart from the program.
         with_: options that name packages to have beside it.
         module: options that name a Python module to run.
@@ -206,6 +209,7 @@ class Runner:
     words: tuple[tuple[str, ...], ...] = ()
     like: str | None = None
     registry: str | None = None
+    published: str | None = None
     from_: tuple[str, ...] = ()
     with_: tuple[str, ...] = ()
     module: tuple[str, ...] = ()
@@ -278,6 +282,7 @@ class ProxyKind:
         recommended: the package and versions that a snippet starts it from.
         forwarded: variables that choose a credential or a region, for clients that pass on only what an entry names.
         forwarded_keys: variables that hold one.
+        own_variables: keys of metadata that mean nothing to a server.
         profiles_variable: environment variable that goes before `--profile`.
         last_profile_may_be_endpoint_since: from here on, a URL after `--profile NAME` is found to be the endpoint.
         pairs_add_up_since: from here on, a repeated `--metadata` adds to the first instead of replacing it.
@@ -293,6 +298,7 @@ class ProxyKind:
     recommended: str
     forwarded: tuple[str, ...]
     forwarded_keys: tuple[str, ...]
+    own_variables: tuple[str, ...]
     profiles_variable: str
     profiles_variable_since: str
     last_profile_may_be_endpoint_since: str

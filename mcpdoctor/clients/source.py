@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import stat
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ MAX_DEPTH = 100
 MAX_VALUES = 500_000
 """The most values that one file may hold, those counted that an alias of YAML repeats: a bound on time and memory."""
 
+_LINE_END = re.compile(r"\r\n?|\n")
 _SHOWN_PATH = 300
 _SHOWN_TEXT = 300
 _UNTEXTLIKE = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
@@ -92,6 +94,8 @@ class Source:
 
     @cached_property
     def _starts(self) -> list[int]:
+        if "\r" in self.text:  # alone, it ends a line for Python and for editors
+            return [0, *(found.end() for found in _LINE_END.finditer(self.text))]
         starts, at = [0], self.text.find("\n")
         while at >= 0:
             starts.append(at + 1)

@@ -90,6 +90,15 @@ class Table(Value):
         return (one for one in self.members if counts[one.name] is one)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Edit:
+    """A change of a text: what stands from `start` to `end` becomes `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
 class Liberty(StrEnum):
     """What is written although a strict reader of the format refuses it, or keeps only a part of it."""
 

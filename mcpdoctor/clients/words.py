@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcpdoctor.clients.source import Place
-from mcpdoctor.clients.values import Value
+from mcpdoctor.clients.values import Edit, Value
 from mcpdoctor.model import Fact
 
 
@@ -38,11 +38,13 @@ class Problem:
         kind: a slug, such as `option-unknown`.
         at: the value it is about.
         facts: what checks compare and texts name.
+        edits: what would put it right, in the text of `at`; empty where that is not certain.
     """
 
     kind: str
     at: Value
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    edits: tuple[Edit, ...] = ()
 
     @property
     def place(self) -> Place:

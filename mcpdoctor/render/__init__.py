@@ -31,6 +31,10 @@ def draw(
         from mcpdoctor.render.report_json import dumps
 
         return dumps(report)
+    if report.lint and not report.results and not report.ceilings:
+        from mcpdoctor.render.lint import lines
+
+        return lines(report.lint, len({one.file for one in report.lint}), color=color, width=width, quiet=quiet)
     from mcpdoctor.render.table import table
 
     return table(report, color=color, width=width, verbose=verbose, quiet=quiet)

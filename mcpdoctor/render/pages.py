@@ -25,13 +25,17 @@ def page(check: Check) -> str:
     rows = [("cause", f"`{check.cause.value}`"), ("severity", check.severity.value)]
     if check.about is About.CEILING:
         rows.append(("judges", "a measured ceiling (`mcpdoctor ceiling`, `mcpdoctor check --ceiling`)"))
+    elif check.about is About.FILE:
+        rows.append(("judges", "files of clients and programs (`mcpdoctor lint`)"))
+        rows.append(("put right by", "`mcpdoctor lint --fix`, where that is safe" if check.fix else "you"))
     elif check.probed:
         rows.append(("stage", ", ".join(f"`{stage.value}`" for stage in check.stage)))
     rows.append(("since", check.since))
     if check.after:
         silent = "any other error" if check.after == ("*",) else ", ".join(f"`{slug}`" for slug in check.after)
         rows.append(("silent beside", silent))
-    rows.append(("in the lab", f"`{check.lab}`"))
+    if check.about is not About.FILE:
+        rows.append(("in the lab", f"`{check.lab}`"))
     if told:
         rows.append(("seen in", ", ".join(told.seen)))
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)

@@ -1,0 +1,164 @@
+"""What is odd about how the proxy is started: its arguments, its version, and the profile it is told to use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mcpdoctor import catalogue
+from mcpdoctor.catalogue import Catalogue, Condition, FactRule
+from mcpdoctor.clients.known import Known
+from mcpdoctor.clients.proxies import How, Proxy
+from mcpdoctor.clients.values import Edit
+from mcpdoctor.clients.versions import version
+from mcpdoctor.clients.words import Problem
+from mcpdoctor.diagnosis import fires
+from mcpdoctor.linting.edits import replaced
+from mcpdoctor.linting.profiles import Profiles
+from mcpdoctor.linting.subjects import Subject
+from mcpdoctor.model import Fact
+
+FILE = "defects.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """A known defect of some versions of a package.
+
+    Attributes:
+        packages: names of the package.
+        since: the first version that has it.
+        until: the first version that does not.
+        text: what happens, as the second half of a sentence.
+        when: facts of the entry without which it does not matter; empty where it always does.
+        source: where that is said.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    until: str
+    text: str
+    source: str
+    as_of: str
+    since: str = "0"
+    when: Mapping[str, FactRule] = field(default_factory=dict)
+
+
+def load_defects(path: Path | None = None) -> tuple[Defect, ...]:
+    """Read the known defects.
+
+    Raises:
+        Unusable: the file does not parse, or an entry is not of the form of `Defect`.
+    """
+    return catalogue.entries(path or catalogue.locate() / FILE, Defect)
+
+
+def problems(
+    subject: Subject, catalogue: Catalogue, known: Known, profiles: Profiles, defects: tuple[Defect, ...]
+) -> Iterator[Problem]:
+    """What is odd about a proxy; nothing for a server without one, but for its profile."""
+    yield from _profile(subject, profiles)
+    proxy = subject.reach.proxy
+    if proxy is None:
+        return
+    yield from _metadata(proxy, known)
+    yield from _defects(subject, proxy, profiles, defects)
+    match = catalogue.owner(subject.endpoint.text) if subject.endpoint else None
+    if proxy.read_only and match is not None and match.endpoint.read_only:
+        flag = proxy.arguments.last("--read-only")
+        if flag is not None:
+            facts: dict[str, Fact] = {"left": match.endpoint.read_only, "title": match.endpoint.title}
+            yield Problem(kind="read-only", at=flag.flag.at, facts=facts)
+
+
+def _metadata(proxy: Proxy, known: Known) -> Iterator[Problem]:
+    for given in proxy.arguments.given:
+        if given.option.name != "--metadata":
+            continue
+        for word in given.values:
+            key, equals, value = word.text.partition("=")
+            if not equals or key not in known.proxy.own_variables:
+                continue
+            edits: tuple[Edit, ...] = ()
+            # Behind the URL alone: before it, some versions take the URL for one more profile.
+            alone = len(given.values) == 1 and given.flag is not word
+            if alone and proxy.endpoint is not None and proxy.endpoint.at.start < given.flag.at.start:
+                flag, profile = replaced(given.flag.at, "--metadata", "--profile"), replaced(word.at, word.text, value)
+                edits = (*flag, *profile) if flag and profile else ()
+            yield Problem(
+                kind="profile-in-metadata", at=word.at, facts={"variable": key, "profile": value}, edits=edits
+            )
+
+
+def _defects(subject: Subject, proxy: Proxy, profiles: Profiles, defects: tuple[Defect, ...]) -> Iterator[Problem]:
+    if proxy.version is None or (proxy.package is None and not subject.reach.launch):
+        return
+    profile = profiles.get((subject.profile.value if subject.profile else None) or "default", {})
+    facts: dict[str, Fact] = {
+        "profiles": len([one for one in proxy.profiles if "://" not in (one.value or "")]),
+        "assumes_role": "role_arn" in profile and "role_session_name" not in profile,
+        "credential_process": "credential_process" in profile,
+    }
+    name = proxy.needed.name if proxy.needed else ""
+    found = [
+        one
+        for one in defects
+        if (name in one.packages or not name or (subject.reach.launch and subject.reach.launch.isolated))
+        and version(one.since) <= proxy.version < version(one.until)
+        and fires([Condition(fact=one.when)], facts)
+    ]
+    if found:
+        fixed = max((one.until for one in found), key=version)
+        at = proxy.package or proxy.launch.program
+        if at is not None:
+            said: dict[str, Fact] = {
+                "version": ".".join(map(str, (*proxy.version, 0, 0)[: max(3, len(proxy.version))])),
+                "fixed": fixed,
+                "defects": "; ".join(one.text for one in found),
+                "package": name or "mcp-proxy-for-aws",
+                "defect_source": found[-1].source,
+            }
+            yield Problem(kind="version-defect", at=at.at, facts=said)
+
+
+def _profile(subject: Subject, profiles: Profiles) -> Iterator[Problem]:
+    """What is odd about the profile, as far as the files of this machine are those that will be read."""
+    setting = subject.profile
+    started = subject.reach.launch
+    own = {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} & {
+        *subject.server.env,
+        *(started.environment if started else ()),
+    }
+    if setting is None or not setting.value or not setting.certain or not profiles or own:
+        return
+    if started is not None and (started.isolated or any(one.runner.credentials for one in started.steps)):
+        return
+    settings = (setting, *(subject.reach.proxy.profiles[1:] if subject.reach.proxy else ()))
+    for one in settings:
+        if not one.value or not one.certain or one.at is None or "://" in one.value:
+            continue  # a URL there is told as one
+        # A value of the environment of an entry is never shown, be it only a name.
+        shown = f"Profile {one.value}" if one.how is How.GIVEN else f"The profile that {one.name} names"
+        facts: dict[str, Fact] = {"profile": shown, "profiles": tuple(sorted(profiles)), "how": one.how.value}
+        if one.value not in profiles:
+            yield Problem(kind="profile-unknown", at=one.at, facts=facts)
+            continue
+        values = profiles[one.value]
+        if "region" not in values and _needs_region(subject, values):
+            facts["login"] = "login_session" in values
+            yield Problem(kind="profile-without-region", at=one.at, facts=facts)
+        if "role_arn" in values and "role_session_name" not in values:
+            proxy = subject.reach.proxy
+            fixed = proxy is not None and proxy.version is not None and proxy.version >= version("1.6.2")
+            if subject.signs and not fixed:
+                yield Problem(kind="role-without-session-name", at=one.at, facts=facts)
+
+
+def _needs_region(subject: Subject, profile: Mapping[str, str]) -> bool:
+    """Whether a region has to come from the profile."""
+    if subject.reach.proxy is not None:
+        # The proxy signs for the region of the host; the renewal of a login asks botocore's own chain.
+        named = {"AWS_REGION", "AWS_DEFAULT_REGION"} & {*subject.server.env, *(subject.server.forward or ())}
+        return "login_session" in profile and not named
+    return bool(subject.signs) and (subject.region is None or subject.region.how is How.CHAIN)
