@@ -26,7 +26,7 @@ from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
 MARKER = "endpoints.toml"
 """A directory is a catalogue when it holds this file; the locator asks for it before it believes a path."""
 
-CHECK_FILES = ("parse", "network", "http", "auth", "protocol", "capacity", "config", "client")
+CHECK_FILES = ("parse", "network", "http", "auth", "protocol", "startup", "capacity", "config", "client")
 EVERY_OTHER = "*"
 """In `after`: silent while any other error stands."""
 
@@ -108,8 +108,14 @@ class About(StrEnum):
     """What a check judges."""
 
     CONFIGURATION = "configuration"  # the trace of a stage
+    ENTRY = "entry"  # the traces of an entry of a client file
     CEILING = "ceiling"  # a measured ceiling, by its facts
     FILE = "file"  # what stands in a file of a client or in a program, by its facts
+
+    @property
+    def by_facts(self) -> bool:
+        """Whether there is no trace to judge, but facts alone."""
+        return self in (About.CEILING, About.FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +126,14 @@ class Check:
         about: what it judges.
         stage: stages whose trace it judges, or that it is about where it judges texts alone; else none.
         on: the verdict a trace must have to be judged; `failed` for nearly all.
-        after: slugs it stays silent for while one of them stands; `*` for every other error.
+        after: slugs it stays silent for while one of them stands; `*` for every other error that is not such a last
+            resort itself.
         text: what is wrong; `{names}` are facts and named groups of the condition that matched.
         remedy: what to change.
         lab: the lab's fault that provokes it; of a check about files, its example in the tests.
+        value: which value of an entry of a client file it is about: `endpoint`, `service`, `region`, `profile` or
+            `command`; empty for the entry as a whole.
+        becomes: what that value must be, with `{names}` as in `text`; empty where nobody can tell.
         when: it fires when any of these matches.
         fix: whether `lint --fix` may rewrite what it is about.
         in_text: how it reads a traceback, a log, or what a program was seen to send.
@@ -142,6 +152,8 @@ class Check:
     on: Verdict = Verdict.FAILED
     after: tuple[str, ...] = ()
     refer: tuple[str, ...] = ()
+    value: str = ""
+    becomes: str = ""
     when: tuple[Condition, ...] = ()
     fix: bool = False
     in_text: InText | None = None
@@ -447,7 +459,7 @@ def tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint], *, patterns: bool) -> None:
     for check in checks.values():
-        if bool(check.stage) is (check.about is not About.CONFIGURATION):
+        if bool(check.stage) is check.about.by_facts:
             raise Unusable(f"[{check.slug}]: stage is missing; only a check about a ceiling or a file has none.")
         for slug in check.after:
             if slug != EVERY_OTHER and slug not in checks:

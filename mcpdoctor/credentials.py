@@ -63,6 +63,7 @@ def resolve(
     environ: Mapping[str, str],
     standby: Mapping[str, str] | None = None,
     with_region: bool = True,
+    given: Mapping[str, str] | None = None,
 ) -> Resolved:
     """Find the keys behind a reference.
 
@@ -72,6 +73,7 @@ def resolve(
         standby: environment variables of the lab: they are the `default` credential, and `env` where `environ`
             has no key.
         with_region: find the region too; without it, keys of the environment need no look at the AWS files.
+        given: environment of another program, whose credential this is; it takes the place of all of ours.
 
     Raises:
         botocore.exceptions.BotoCoreError: as botocore raises it: NoCredentialsError, ProfileNotFound,
@@ -80,17 +82,18 @@ def resolve(
     from botocore.credentials import EnvProvider
     from botocore.exceptions import NoCredentialsError
 
+    if given is not None:
+        environ = given
     if standby is not None and (reference == "default" or (reference == "env" and not environ.get(_KEY_ID))):
         # Nothing of the user's is asked, so nothing of the user's can be in the way.
         region, credentials = environ.get("AWS_DEFAULT_REGION"), EnvProvider(standby).load()
     elif reference == "env" and not with_region:
         region, credentials = None, EnvProvider(environ).load()
     else:
-        from botocore.session import Session
-
-        session = Session(profile=profile_of(reference))
+        session = _session(profile_of(reference), given)
         region = session.get_config_variable("region")
-        credentials = EnvProvider(environ).load() if reference == "env" else session.get_credentials()
+        keyed = reference == "env" or (reference == "default" and given is not None and bool(given.get(_KEY_ID)))
+        credentials = EnvProvider(environ).load() if keyed else session.get_credentials()
     if credentials is None:
         raise NoCredentialsError
     # Frozen now, so that a login that has run out says so here and not in the middle of a request.
@@ -114,19 +117,55 @@ def resolve(
     )
 
 
-def known_profiles() -> tuple[str, ...]:
-    """Names of the profiles that botocore sees; empty where it cannot read its files."""
-    from botocore.exceptions import BotoCoreError
+def _session(profile: str | None, given: Mapping[str, str] | None) -> Any:
+    """A session of botocore; with `given`, one that sees these variables and none of our own."""
     from botocore.session import Session
 
+    if given is None:
+        return Session(profile=profile)
+    session = Session(
+        profile=profile,
+        # Name in the AWS files, environment variable, default, conversion; where no variable is named, none is read.
+        session_vars={
+            "profile": (None, None, None, None),
+            "region": ("region", None, given.get("AWS_DEFAULT_REGION") or None, None),
+            "config_file": (None, None, given.get("AWS_CONFIG_FILE") or "~/.aws/config", None),
+            "credentials_file": (
+                None,
+                None,
+                given.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials",
+                None,
+            ),
+        },
+    )
+    session.get_component("credential_provider").remove("env")
+    return session
+
+
+def known_profiles(given: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Names of the profiles that botocore sees; empty where it cannot read its files.
+
+    Args:
+        given: environment of another program, as for `resolve`.
+    """
+    from botocore.exceptions import BotoCoreError
+
     try:
-        return tuple(sorted(Session().full_config.get("profiles", {})))
+        return tuple(sorted(_session(None, given).full_config.get("profiles", {})))
     except BotoCoreError:
         return ()
 
 
-def surroundings(reference: str, environ: Mapping[str, str]) -> dict[str, Fact]:
-    """What the texts of a failed credential need to say where it was looked for. No keys, no files, no network."""
+def surroundings(reference: str, environ: Mapping[str, str], given: Mapping[str, str] | None = None) -> dict[str, Fact]:
+    """What the texts of a failed credential need to say where it was looked for. No keys, no files, no network.
+
+    Args:
+        reference: the credential.
+        environ: environment variables of the user.
+        given: environment of another program, as for `resolve`.
+    """
+    withheld = [] if given is None else sorted(one for one in environ if one.startswith("AWS_") and one not in given)
+    environ = environ if given is None else given
     files = [
         environ.get("AWS_CONFIG_FILE", "~/.aws/config"),
         environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
@@ -139,7 +178,7 @@ def surroundings(reference: str, environ: Mapping[str, str]) -> dict[str, Fact]:
         "profile": named or "default",
         "config_files": " and ".join(files),
         "profile_option": f" --profile {named}" if named else "",
-        "credential_note": _no_keys(reference, environ),
+        "credential_note": _no_keys(reference, environ) + _not_passed(withheld),
         "region_note": (
             f"AWS_REGION is set ({environ['AWS_REGION']}), but boto3 does not read it: it reads AWS_DEFAULT_REGION and "
             "the region of the profile."
@@ -164,6 +203,12 @@ def environment_region(environ: Mapping[str, str]) -> str | None:
         return str(Session().get_config_variable("region") or "") or None
     except BotoCoreError:  # such as AWS_PROFILE that names no profile: the auth stage says so
         return None
+
+
+def _not_passed(names: list[str]) -> str:
+    if not names:
+        return ""
+    return f". The client may not pass on what is set in this shell ({', '.join(names)}): set it in env of the entry"
 
 
 def _no_keys(reference: str, environ: Mapping[str, str]) -> str:

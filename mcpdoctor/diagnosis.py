@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcpdoctor.catalogue import EVERY_OTHER, Catalogue, Check, Condition, FactRule
+from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue, Check, Condition, FactRule
 from mcpdoctor.failures import Chain, format_chain
 from mcpdoctor.model import (
     Best,
@@ -22,6 +22,7 @@ from mcpdoctor.model import (
     Exchange,
     Fact,
     Finding,
+    Origin,
     Result,
     Severity,
     Stage,
@@ -187,14 +188,16 @@ def _burden(result: Result) -> tuple[bool, int, float]:
 
 def _judge(result: Result, all_results: Sequence[Result], catalogue: Catalogue) -> Result:
     facts = {**_cell_facts(result.configuration), **_sibling_facts(result, all_results, catalogue)}
-    fired: list[tuple[Check, Finding]] = []
-    decided: Trace | None = None
+    fired: list[tuple[Check, Finding, Trace]] = []
     for trace in result.stages:
         facts |= {**trace.facts, f"{trace.stage}_verdict": trace.verdict.value}
-        if trace.verdict is Verdict.FAILED:
-            decided = trace
-        fired += _fire(trace, facts, catalogue.checks.values())
-    findings = tuple(finding for check, finding in fired if not silenced(check, [one for one, _ in fired]))
+        fired += [(*one, trace) for one in _fire(trace, facts, catalogue.checks.values(), result.origin)]
+    spoken = [one for one in fired if not silenced(one[0], [check for check, _, _ in fired])]
+    findings = tuple(finding for _, finding, _ in spoken)
+    # An entry fails with its command, and for a reason that its endpoint gives: the stage with the reason decides.
+    failed = [trace for trace in result.stages if trace.verdict is Verdict.FAILED]
+    reasons = [one for _, finding, one in spoken if finding.severity is Severity.ERROR and one in failed]
+    decided = next(iter([*reasons, *failed]), None)
     reached = decided or next((trace for trace in reversed(result.stages) if trace.verdict is Verdict.PASSED), None)
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     return replace(
@@ -206,7 +209,9 @@ def _judge(result: Result, all_results: Sequence[Result], catalogue: Catalogue) 
     )
 
 
-def _fire(trace: Trace, facts: Mapping[str, Fact], checks: Iterable[Check]) -> Iterator[tuple[Check, Finding]]:
+def _fire(
+    trace: Trace, facts: Mapping[str, Fact], checks: Iterable[Check], origin: Origin | None = None
+) -> Iterator[tuple[Check, Finding]]:
     """Each check that fires on `trace`, with its finding."""
     if trace.verdict not in (Verdict.PASSED, Verdict.FAILED):
         return
@@ -214,13 +219,18 @@ def _fire(trace: Trace, facts: Mapping[str, Fact], checks: Iterable[Check]) -> I
     said = read(exchange) if exchange else Said(kind="none")
     # The probe saw the whole body, the exchange keeps its beginning: what the probe says of it goes first.
     seen = {**trace_facts(trace, exchange, said), **facts, "answer": trace.facts.get("answer", said.kind)}
+    # What fails on the pipes of a command is no failure of HTTP.
+    piped = exchange is None and "command_found" in trace.facts
     for check in checks:
         if trace.stage not in check.stage or check.on is not trace.verdict or not check.probed:
             continue
         for condition in check.when:
+            if condition.failure and piped and check.about is not About.ENTRY:
+                continue
             captured = matches(condition, trace, exchange, said, seen)
             if captured is not None:
-                yield check, finding_of(check, {**seen, **captured})
+                known = {**seen, **captured}
+                yield check, pointed(finding_of(check, known), check, known, origin)
                 break
 
 
@@ -230,9 +240,14 @@ def fires(conditions: Iterable[Condition], facts: Mapping[str, Fact]) -> bool:
 
 
 def silenced(check: Check, fired: Sequence[Check]) -> bool:
-    """Whether a check keeps silent beside others that fired: only the root cause speaks."""
-    if EVERY_OTHER in check.after:
-        return any(other is not check and other.severity is Severity.ERROR for other in fired)
+    """Whether a check keeps silent beside others that fired: only the root cause speaks.
+
+    Of checks that keep silent beside every other one, each goes before those that name it.
+    """
+    if EVERY_OTHER in check.after and any(
+        other.severity is Severity.ERROR and EVERY_OTHER not in other.after for other in fired
+    ):
+        return True
     return any(other.slug in check.after for other in fired)
 
 
@@ -310,6 +325,27 @@ def finding_of(check: Check, facts: Mapping[str, Fact], *, in_text: bool = False
         evidence=words.get("evidence", ""),
         url=PAGE.format(slug=check.slug),
     )
+
+
+def pointed(finding: Finding, check: Check, facts: Mapping[str, Fact], origin: Origin | None) -> Finding:
+    """A finding that points to the value of an entry that it is about, and shows the entry with that value changed.
+
+    Args:
+        finding: of a configuration that was read from a file, or not.
+        check: that fired.
+        facts: words for what the value must be.
+        origin: the entry; None leaves the finding as it is.
+    """
+    if origin is None:
+        return finding
+    at = origin.value(check.value) or origin
+    words = {name: _word(value) for name, value in facts.items() if value is not None}
+    try:
+        becomes = check.becomes.format_map(words)
+    except KeyError:  # nobody observed what it must be
+        becomes = ""
+    correction = origin.corrected(check.value, becomes) if becomes else ""
+    return replace(finding, file=origin.file, line=at.line, column=at.column, correction=correction)
 
 
 def _word(value: Fact) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from mcpdoctor.failures import Chain
 from mcpdoctor.identities import Identities
 from mcpdoctor.matrix import Call, Cell, Plan
 from mcpdoctor.model import (
+    UNSIGNED,
     Environment,
     Exchange,
     Fact,
@@ -42,7 +43,13 @@ from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, 
 
 PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
 _RELEASE_S = 2.0
+_MOST_PROGRAMS = 4
+_ON_THE_WAY = (Stage.DNS, Stage.TCP, Stage.TLS, Stage.HTTP, Stage.AUTH)
+_OF_A_CALL = ("tool_failed", "tool_message")
 _THROTTLED = "the host throttles this caller; nothing more was sent"
+
+
+_Key = tuple[tuple[str, str], ...]
 
 
 class Observer(Protocol):
@@ -61,6 +68,7 @@ class Settings:
 
     Attributes:
         timeout_s: deadline of one stage, in seconds.
+        start_timeout_s: seconds that a command may take to start and to answer; a first start may have to download it.
         deadline_s: deadline of the whole run, in seconds.
         jobs: cells at work at a time.
         environ: environment variables of the user.
@@ -69,6 +77,7 @@ class Settings:
     """
 
     timeout_s: float = 10.0
+    start_timeout_s: float = 60.0
     deadline_s: float = 300.0
     jobs: int = 32
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +153,8 @@ class _Run:
     ) -> None:
         self.plan, self.catalogue, self.network, self.settings = plan, catalogue, network, settings
         self.observer = observer
+        self.cells = list(plan.cells)
+        self.starts = anyio.CapacityLimiter(_MOST_PROGRAMS)
         self.traces: list[list[Trace]] = [[] for _ in plan.cells]
         self.elapsed = [0.0 for _ in plan.cells]
         self.once = Once()
@@ -154,7 +165,7 @@ class _Run:
             timeout_s=settings.timeout_s,
         )
         self.lanes: dict[tuple[str, str, int], _Lane] = {}
-        self.talks: dict[tuple[str | None, ...], _Talk] = {}
+        self.talks: dict[tuple[Hashable, ...], _Talk] = {}
         self.jobs = anyio.CapacityLimiter(settings.jobs)
         self.interrupted: str | None = None
 
@@ -180,7 +191,7 @@ class _Run:
             elapsed_s=round(time.perf_counter() - clock, 3),
             interrupted=self.interrupted,
             environment=environment(),
-            results=tuple(self._result(index, cell) for index, cell in enumerate(self.plan.cells)),
+            results=tuple(self._result(index, cell) for index, cell in enumerate(self.cells)),
         )
         return conclude(report, self.catalogue, self.settings.fail_on)
 
@@ -195,6 +206,7 @@ class _Run:
             works=None,
             stage=Stage.PARSE,
             expected=cell.expected,
+            origin=cell.origin,
             elapsed_s=round(self.elapsed[index], 3),
             stages=_complete(self.traces[index], self.interrupted),
         )
@@ -205,7 +217,10 @@ class _Run:
             traces = self.traces[index]
             try:
                 with evidence() as outcome:
-                    await self._walk(cell, traces)
+                    if cell.optional and not await self._has_keys(cell):
+                        unsigned = replace(cell.configuration, credential=UNSIGNED)
+                        cell = self.cells[index] = replace(cell, configuration=unsigned)
+                    await (self._walk_command if cell.start else self._walk)(cell, traces)
                 if outcome.verdict is not Verdict.PASSED:
                     # Nothing should come out of there; what does costs this cell its next stage, not the run.
                     reached = {trace.stage for trace in traces}
@@ -229,8 +244,47 @@ class _Run:
                 return False
         return True
 
+    async def _has_keys(self, cell: Cell) -> bool:
+        configuration = cell.configuration
+        if not configuration.signed:
+            return True
+        return (await self.identities.resolved(configuration.credential, cell.environ)).resolved is not None
+
+    async def _walk_command(self, cell: Cell, traces: list[Trace]) -> None:
+        """Open MCP through the command of an entry; where that fails, try its endpoint directly too.
+
+        What the endpoint says goes before what the program makes of it: a proxy says "expired credentials" for any
+        refusal. So the stages up to auth are those of the direct way, and the later ones those of the program, with
+        the evidence of the direct way beside it.
+        """
+        from mcpdoctor.starting import Conversation
+
+        self._add(cell, traces, probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s))
+        talk = Conversation(cell, timeout_s=self.settings.timeout_s, start_timeout_s=self.settings.start_timeout_s)
+        try:
+            async with self.starts:
+                await self.once("client", lambda: probes.in_thread(probes.load_client))
+                await talk.hold()
+        finally:
+            self._add(cell, traces, *talk.traces)
+        # A proxy that has no region or refuses its arguments never gets to its endpoint.
+        reaches = bool(cell.configuration.endpoint) and cell.facts.get("proxy_starts") is not False
+        if not talk.failed or not reaches:
+            why = "the command does this by itself"
+            traces += [Trace(stage=stage, verdict=Verdict.SKIPPED, reason=why) for stage in _ON_THE_WAY]
+            return
+        direct: list[Trace] = []
+        configuration = replace(cell.configuration, transport="streamable-http")
+        try:
+            await self._walk(replace(cell, start=None, facts={}, configuration=configuration), direct)
+        finally:
+            traces[:] = _merged(traces, direct)
+
     async def _walk(self, cell: Cell, traces: list[Trace]) -> None:
         """Take one cell through its stages, until one fails."""
+        if cell.skip is not None:
+            traces += [Trace(stage=stage, verdict=Verdict.SKIPPED, reason=cell.skip) for stage in Stage]
+            return
         configuration = cell.configuration
         url = configuration.endpoint
         if not self._add(cell, traces, probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s)):
@@ -241,15 +295,16 @@ class _Run:
         lane = self._lane(cell)
         if configuration.signed:
             # Logging in takes time of its own; it begins while the network is being waited for.
-            self.background.start_soon(self.identities.resolved, configuration.credential)
+            self.background.start_soon(self.identities.resolved, configuration.credential, cell.environ)
         if cell.endpoint is not None and cell.endpoint.strict:
             await self._walk_strict(cell, traces, lane)
             return
-        contact_url, tcp, tls, http = await self.once(("contact", *_origin(url)), lambda: self._contact(url, lane))
+        asked = (url, _key(cell.headers))
+        contacted, tcp, tls, http = await self.once(("contact", *_origin(url)), lambda: self._contact(cell, lane))
         if not self._add(cell, traces, tcp, tls):
             return
-        if contact_url != url:
-            http = await self.once(("http", url), lambda: self._http(url, lane))
+        if contacted != asked:
+            http = await self.once(("http", *asked), lambda: self._http(cell, lane))
         if http.verdict is Verdict.FAILED and configuration.signed:
             http = await self._signed_first(cell, lane, http)
         if not self._add(cell, traces, http) or (http.verdict is Verdict.SKIPPED and not configuration.signed):
@@ -269,8 +324,8 @@ class _Run:
         """No request of our own: the first exchange of the real client is the evidence of tcp, tls, http and auth."""
         signer, refusal, facts = None, None, {}
         if cell.configuration.signed:
-            signer, refusal = await self.identities.signer(cell.configuration)
-            facts = await self.identities.facts(cell.configuration, signer)
+            signer, refusal = await self.identities.signer(cell.configuration, cell.environ)
+            facts = await self.identities.facts(cell.configuration, signer, cell.environ)
         if refusal is not None:
             self._add(cell, traces, refusal)
             return
@@ -337,18 +392,19 @@ class _Run:
             facts |= await probes.look_up(self.network, host, port)
         return outcome.trace(Stage.DNS, elapsed_s=_since(started), facts=facts)
 
-    async def _contact(self, url: str, lane: _Lane) -> tuple[str, Trace, Trace, Trace]:
+    async def _contact(self, cell: Cell, lane: _Lane) -> tuple[tuple[str, _Key], Trace, Trace, Trace]:
         """The first POST to a host: it makes the connection, so it tells of tcp and tls too."""
-        attempt = await self._post(url, lane, None, probes.check_http)
+        url = cell.configuration.endpoint
+        attempt = await self._post(cell, lane, None, probes.check_http)
         if attempt.outcome.verdict is Verdict.BROKEN and not attempt.transcript.events:
             why = "mcpdoctor broke before it connected"
             tcp, tls = (Trace(stage=stage, verdict=Verdict.SKIPPED, reason=why) for stage in (Stage.TCP, Stage.TLS))
         else:
             tcp, tls = probes.connection(attempt.transcript, attempt.outcome.failures, lane.proxy, url=url)
-        return url, tcp, tls, attempt.trace(Stage.HTTP, {})
+        return (url, _key(cell.headers)), tcp, tls, attempt.trace(Stage.HTTP, {})
 
-    async def _http(self, url: str, lane: _Lane) -> Trace:
-        return (await self._post(url, lane, None, probes.check_http)).trace(Stage.HTTP, {})
+    async def _http(self, cell: Cell, lane: _Lane) -> Trace:
+        return (await self._post(cell, lane, None, probes.check_http)).trace(Stage.HTTP, {})
 
     async def _auth(self, cell: Cell, lane: _Lane, http: Trace) -> tuple[probes.Signer | None, Trace]:
         configuration = cell.configuration
@@ -357,13 +413,13 @@ class _Run:
             # The exchange keeps the beginning of the body; what it was, the stage before has read from all of it.
             said = replace(read(unsigned), kind=str(http.facts.get("answer"))) if unsigned else None
             return None, self._judged(Stage.AUTH, unsigned, said, probes.check_auth)
-        signer, refusal = await self.identities.signer(cell.configuration)
+        signer, refusal = await self.identities.signer(cell.configuration, cell.environ)
         if signer is None:
             assert refusal is not None  # noqa: S101  # one of the two is given
             return None, refusal
-        key = ("auth", configuration.endpoint, signer.region, signer.service, configuration.credential)
-        attempt = await self.once(key, lambda: self._post(configuration.endpoint, lane, signer, probes.check_auth))
-        facts = await self.identities.facts(cell.configuration, signer)
+        key = ("auth", configuration.endpoint, signer.region, signer.service, *_caller(cell))
+        attempt = await self.once(key, lambda: self._post(cell, lane, signer, probes.check_auth))
+        facts = await self.identities.facts(cell.configuration, signer, cell.environ)
         return signer, attempt.trace(Stage.AUTH, {**facts, "unsigned_status": unsigned.status if unsigned else None})
 
     async def _signed_first(self, cell: Cell, lane: _Lane, http: Trace) -> Trace:
@@ -386,7 +442,6 @@ class _Run:
         One more request, with a service and a region that do not exist: if the server names those, it would have
         named ours, so ours are right and the secret key is not.
         """
-        url = cell.configuration.endpoint
         so_far = Result(
             target=cell.target,
             configuration=cell.configuration,
@@ -397,14 +452,14 @@ class _Run:
         if deciding(auth) is None or not unexplained(so_far, self.catalogue):
             return auth
         nowhere = replace(signer, service=probes.NOWHERE, region=probes.NOWHERE)
-        key = ("scope", url, cell.configuration.credential)
-        attempt = await self.once(key, lambda: self._post(url, lane, nowhere, probes.check_auth))
+        key = ("scope", cell.configuration.endpoint, *_caller(cell))
+        attempt = await self.once(key, lambda: self._post(cell, lane, nowhere, probes.check_auth))
         asked = attempt.trace(Stage.AUTH, {})
         return replace(auth, facts={**auth.facts, **scope_facts(asked, cell.configuration, self.catalogue)})
 
     async def _post(
         self,
-        url: str,
+        cell: Cell,
         lane: _Lane,
         signer: probes.Signer | None,
         check: Callable[[Exchange, Any], None],
@@ -413,7 +468,7 @@ class _Run:
 
         Nothing is sent once the host has throttled this kind of caller; a signed one has a limit of its own.
         """
-        secrets = signer.resolved.secrets if signer else ()
+        url, secrets = cell.configuration.endpoint, _secrets(cell, signer)
         transcript = Transcript()
         facts: dict[str, Fact] = {}
         async with lane.turn:
@@ -423,7 +478,7 @@ class _Run:
             started = time.perf_counter()
             with evidence(secrets) as outcome:
                 with anyio.fail_after(self.settings.timeout_s) as transcript.scope:
-                    await probes.post(lane.client, url, signer)
+                    await probes.post(lane.client, url, signer, cell.headers)
                 check(transcript.exchanges[-1], probes.heard(transcript))
             elapsed_s = _since(started) - transcript.waited_s
             sent = Trace(stage=Stage.HTTP, verdict=Verdict.FAILED, exchanges=tuple(transcript.exchanges))
@@ -435,16 +490,16 @@ class _Run:
             facts["answered_in_full"] = transcript.exchanges[-1].complete
             facts |= probes.clock_facts(transcript.exchanges[-1], time.time())
         if session_id := transcript.last_headers.get("mcp-session-id"):
-            self.background.start_soon(self._release, url, lane, signer, session_id)
+            self.background.start_soon(self._release, cell, lane, signer, session_id)
         return _Attempt(transcript=transcript, outcome=outcome, facts=facts, elapsed_s=round(max(elapsed_s, 0.0), 6))
 
-    async def _release(self, url: str, lane: _Lane, signer: probes.Signer | None, session_id: str) -> None:
+    async def _release(self, cell: Cell, lane: _Lane, signer: probes.Signer | None, session_id: str) -> None:
         async with lane.turn:
-            lane.transport.use(Transcript(), signer.resolved.secrets if signer else ())
+            lane.transport.use(Transcript(), _secrets(cell, signer))
             with anyio.move_on_after(_RELEASE_S):
                 # Whatever keeps us from it, the server drops the session by itself, only later.
                 with suppress(Exception):
-                    await probes.release(lane.client, url, signer, session_id)
+                    await probes.release(lane.client, cell.configuration.endpoint, signer, session_id, cell.headers)
 
     # the real client --------------------------------------------------------------------------------------------------
 
@@ -452,7 +507,7 @@ class _Run:
         """The session of a cell; cells that send the same share one."""
         one = cell.configuration
         axes = (one.region, one.service) if one.signed else ()
-        return self.talks.setdefault((one.endpoint, one.credential, *axes), _Talk())
+        return self.talks.setdefault((one.endpoint, *_caller(cell), *axes), _Talk())
 
     async def _talk(self, cell: Cell, lane: _Lane, signer: probes.Signer | None, talk: _Talk) -> None:
         """Stages open, list and call, with the client that users run."""
@@ -467,7 +522,7 @@ class _Run:
                 talk.transcript,
                 lane.pace,
                 answered=lane.answered,
-                secrets=signer.resolved.secrets if signer else (),
+                secrets=_secrets(cell, signer),
                 proxy=lane.proxy,
             )
             await _Conversation(cell, signer, transport, talk, timeout_s=self.settings.timeout_s).hold()
@@ -490,7 +545,7 @@ class _Conversation:
         timeout_s: float,
     ) -> None:
         self.cell, self.signer, self.transport, self.timeout_s = cell, signer, transport, timeout_s
-        self.secrets = signer.resolved.secrets if signer else ()
+        self.secrets = _secrets(cell, signer)
         self.transcript = transport.transcript
         self.keep = talk.traces.append
         self.under_way: Stage | None = None
@@ -500,9 +555,9 @@ class _Conversation:
 
     async def hold(self) -> None:
         """Open, list, call, close."""
-        url = self.cell.configuration.endpoint
+        url, more = self.cell.configuration.endpoint, self.cell.headers
         with evidence(self.secrets) as outcome, anyio.CancelScope() as closing:
-            async with probes.session(url, self.signer, self.transport, timeout_s=self.timeout_s) as one:
+            async with probes.session(url, self.signer, self.transport, timeout_s=self.timeout_s, more=more) as one:
                 async with self._stage(Stage.OPEN):
                     await probes.open_session(one, self.facts)
                 async with self._stage(Stage.LIST):
@@ -576,6 +631,49 @@ def _complete(traces: list[Trace], interrupted: str | None) -> tuple[Trace, ...]
     else:
         verdict, reason = Verdict.BROKEN, "a fault of mcpdoctor itself: it lost this stage"
     return tuple(found.get(stage) or Trace(stage=stage, verdict=verdict, reason=reason) for stage in Stage)
+
+
+def _merged(traces: list[Trace], direct: list[Trace]) -> list[Trace]:
+    """What a command showed, with what the direct way to its endpoint showed.
+
+    A trace of the direct way takes the place of that of the command where it failed; whether the direct way works is a
+    fact of every stage that failed with the command.
+    """
+    failed = {one.stage: one for one in direct if one.verdict in (Verdict.FAILED, Verdict.BROKEN)}
+    reached = {one.stage: one for one in direct}
+    listed = reached.get(Stage.LIST)
+    works = not failed and listed is not None and listed.verdict is Verdict.PASSED
+    merged = [one for one in direct if one.stage in _ON_THE_WAY]
+    for one in traces:
+        other = failed.get(one.stage)
+        note = " The endpoint itself answers well when it is asked directly." if works else ""
+        facts = {**one.facts, **(other.facts if other else {}), "direct_works": works, "direct_note": note}
+        if other is not None and one.stage not in _ON_THE_WAY and one.stage is not Stage.PARSE:
+            both = (*other.failures, *one.failures)
+            facts = {name: value for name, value in facts.items() if name not in _OF_A_CALL or name in other.facts}
+            merged.append(replace(other, facts=facts, failures=both))
+        elif one.verdict is Verdict.FAILED:
+            merged.append(replace(one, facts=facts))
+        else:
+            merged.append(one)
+    held = {one.stage for one in merged}
+    return [*merged, *(one for stage, one in failed.items() if stage not in held)]
+
+
+def _caller(cell: Cell) -> tuple[Hashable, ...]:
+    """Who asks: cells that differ in this share no answer."""
+    given = None if cell.environ is None else _key(cell.environ)
+    return cell.configuration.credential, given if cell.configuration.signed else None, _key(cell.headers)
+
+
+def _key(table: Mapping[str, str]) -> _Key:
+    return tuple(sorted(table.items()))
+
+
+def _secrets(cell: Cell, signer: probes.Signer | None) -> tuple[str, ...]:
+    """Literal secrets of a cell: keys, and what its headers hold, with and without the word in front of a token."""
+    headers = [part for value in cell.headers.values() for part in (value, value.rpartition(" ")[2])]
+    return (*(signer.resolved.secrets if signer else ()), *headers)
 
 
 def _origin(url: str) -> tuple[str, str, int]:

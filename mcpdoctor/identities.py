@@ -47,16 +47,25 @@ class Identities:
         self._with_region = {one.credential for one in configurations if one.region is None}
         self._once = Once()
 
-    async def facts(self, configuration: Configuration, signer: probes.Signer | None) -> dict[str, Fact]:
+    async def facts(
+        self, configuration: Configuration, signer: probes.Signer | None, given: Mapping[str, str] | None = None
+    ) -> dict[str, Fact]:
         """Where the keys of a configuration come from, and what they sign for."""
-        facts = dict((await self.resolved(configuration.credential)).facts)
+        facts = dict((await self.resolved(configuration.credential, given)).facts)
         if signer is not None:
             facts |= {**signer.resolved.facts, "signing_region": signer.region}
         return facts
 
-    async def signer(self, configuration: Configuration) -> tuple[probes.Signer | None, Trace | None]:
-        """What signs for a configuration, or the trace that says why nothing can."""
-        identity = await self.resolved(configuration.credential)
+    async def signer(
+        self, configuration: Configuration, given: Mapping[str, str] | None = None
+    ) -> tuple[probes.Signer | None, Trace | None]:
+        """What signs for a configuration, or the trace that says why nothing can.
+
+        Args:
+            configuration: what is to be signed for.
+            given: environment of another program, whose credential it is.
+        """
+        identity = await self.resolved(configuration.credential, given)
         if identity.resolved is None:
             return None, identity.outcome.trace(Stage.AUTH, facts=identity.facts, elapsed_s=identity.elapsed_s)
         region = configuration.region or identity.resolved.region
@@ -69,27 +78,29 @@ class Identities:
         service = configuration.service or ""
         return probes.Signer(resolved=identity.resolved, region=region, service=service), None
 
-    async def resolved(self, reference: str) -> Identity:
+    async def resolved(self, reference: str, given: Mapping[str, str] | None = None) -> Identity:
         """A reference resolved; the first who asks does the work."""
-        found: Identity = await self._once(reference, lambda: self._resolve(reference))
+        key = (reference, None if given is None else frozenset(given.items()))
+        found: Identity = await self._once(key, lambda: self._resolve(reference, given))
         return found
 
-    async def _resolve(self, reference: str) -> Identity:
+    async def _resolve(self, reference: str, given: Mapping[str, str] | None) -> Identity:
         started = time.perf_counter()
         facts: dict[str, Fact] = {}
         resolved: Resolved | None = None
 
         def work() -> Resolved:
-            facts.update(credentials.surroundings(reference, self._environ))
+            facts.update(credentials.surroundings(reference, self._environ, given))
             try:
                 return credentials.resolve(
                     reference,
                     environ=self._environ,
                     standby=self._standby,
                     with_region=reference in self._with_region,
+                    given=given,
                 )
             except Exception:
-                facts["profiles"] = credentials.known_profiles()
+                facts["profiles"] = credentials.known_profiles(given)
                 raise
 
         with evidence() as outcome, anyio.fail_after(self._timeout_s):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcpdoctor.catalogue import REGION, Catalogue, Endpoint, Suite, SuiteTarget, nearest_region
-from mcpdoctor.model import UNSIGNED, Cause, Configuration, Unusable
+from mcpdoctor.model import UNSIGNED, Cause, Configuration, Fact, Origin, Unusable
 
 DEFAULT_SUITE = "aws-mcp"
 DEFAULT_REGION = "us-east-1"
@@ -34,6 +34,29 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A command to start, as a client would.
+
+    Attributes:
+        command: the program and its arguments.
+        environ: its whole environment.
+        shown: the command as it may be shown, secrets masked.
+        cwd: directory to start it in; None for that of the client.
+        patience_s: seconds after which the client gives up, as the entry says; None where it says nothing.
+        found: where else the program is, should the client not find it.
+        secrets: literal secrets of the entry, for masking.
+    """
+
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    shown: str = ""
+    cwd: str | None = None
+    patience_s: float | None = None
+    found: str | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One configuration to try.
 
@@ -41,6 +64,13 @@ class Cell:
         endpoint: entry of the catalogue that the URL fits; None for a server that AWS does not run.
         call: the tool call that was asked for; None leaves it to the catalogue.
         expected: the cause that a suite expects to see here.
+        origin: the entry of a client file that it was read from.
+        skip: why it is not tried; None for one that is.
+        facts: what reading the entry found, for stage parse.
+        headers: HTTP headers that the entry adds to every request.
+        environ: environment of the program that the entry stands for; None for our own.
+        optional: whether requests go unsigned where there are no credentials, as `--skip-auth` of the proxy has it.
+        start: the command to open MCP through; None for a configuration that is reached by URL.
     """
 
     target: str
@@ -48,6 +78,13 @@ class Cell:
     endpoint: Endpoint | None = None
     call: Call | None = None
     expected: Cause | None = None
+    origin: Origin | None = None
+    skip: str | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+    optional: bool = False
+    start: Start | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

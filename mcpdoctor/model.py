@@ -6,6 +6,7 @@ Frozen data, no input or output. Everything here goes to JSON and comes back wit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -112,7 +113,7 @@ class Configuration:
         region: the signing region; None where it was not given and cannot be read off the host.
         service: the SigV4 service name; None where nothing is signed.
         credential: a reference, never keys: `default`, `env`, `profile:NAME` or `none`.
-        transport: always `streamable-http` today.
+        transport: `streamable-http`, or `stdio` for an entry of a client file whose command was started.
     """
 
     endpoint: str
@@ -125,6 +126,62 @@ class Configuration:
     def signed(self) -> bool:
         """Whether requests of this configuration carry a SigV4 signature."""
         return self.credential != UNSIGNED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A value of an entry, as it is written in the file.
+
+    Attributes:
+        name: what it is: `endpoint`, `service`, `region`, `profile` or `command`.
+        line: where it stands, from 1; for one that is not written, where its absence shows.
+        column: the same, in characters from 1.
+        start: offset of it in `Origin.entry`; None where the entry cannot show it changed.
+        end: offset after it.
+        form: what to put there, with `{}` for the new value.
+    """
+
+    name: str
+    line: int
+    column: int
+    start: int | None = None
+    end: int | None = None
+    form: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a configuration was read: an entry of the file of an MCP client.
+
+    Attributes:
+        file: path of the file, as it was given or found.
+        client: whose file it is.
+        server: name of the entry.
+        line: where the entry begins, from 1.
+        column: the same, in characters from 1.
+        entry: the entry as written, secrets masked; empty where it is too long to show.
+        values: the values that decide what is sent.
+    """
+
+    file: str
+    client: str
+    server: str
+    line: int
+    column: int
+    entry: str = ""
+    values: tuple[Written, ...] = ()
+
+    def value(self, name: str) -> Written | None:
+        """The value of that name, or None."""
+        return next((one for one in self.values if one.name == name), None)
+
+    def corrected(self, name: str, new: str) -> str:
+        """The entry with one value changed; empty where that cannot be shown."""
+        one = self.value(name)
+        if one is None or one.start is None or one.end is None or not self.entry:
+            return ""
+        literal = json.dumps(new, ensure_ascii=False)[1:-1]
+        return f"{self.entry[: one.start]}{one.form.replace('{}', literal)}{self.entry[one.end :]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +239,10 @@ class Finding:
         check: slug of the check: its only identity.
         evidence: one line of what was seen, such as `HTTP 401 InvalidSignatureException: …`.
         url: the page of the check.
+        file: the client file that it points to; empty where the configuration is not from one.
+        line: line of the value that it is about, from 1; 0 without a file.
+        column: the same, in characters from 1.
+        correction: the entry with that value changed; empty where the remedy is another.
     """
 
     check: str
@@ -192,6 +253,10 @@ class Finding:
     remedy: str
     evidence: str = ""
     url: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    correction: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +297,7 @@ class Result:
         http_status: status of the exchange that decided.
         cause: cause of the first error finding; None where it works.
         expected: cause that a suite says must be seen here (then seeing it is what passes); None for most.
+        origin: where the configuration was read; None for one that was asked for on the command line or by a suite.
         elapsed_s: seconds spent on this configuration, shared work included once for each that waited for it.
     """
 
@@ -242,9 +308,16 @@ class Result:
     http_status: int | None = None
     cause: Cause | None = None
     expected: Cause | None = None
+    origin: Origin | None = None
     elapsed_s: float = 0.0
     stages: tuple[Trace, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def untried(self) -> bool:
+        """Whether it is an entry of which nothing was tried: one that is switched off, for example."""
+        skipped = bool(self.stages) and all(trace.verdict is Verdict.SKIPPED for trace in self.stages)
+        return skipped and self.origin is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ import json
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -119,12 +120,18 @@ async def in_thread(work: Callable[[], T]) -> T:
 def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
     """Judge the URL, and note what the catalogue knows of it. Nothing is sent."""
     url = cell.configuration.endpoint
+    starts = cell.facts.get("proxy_starts") is not False
+    if (cell.start is None and not starts) or (cell.start is not None and not url):
+        # What the command is, only starting it tells; where it may not be started, reading its arguments does.
+        verdict = Verdict.PASSED if cell.start else Verdict.FAILED
+        return Trace(stage=Stage.PARSE, verdict=verdict, facts={**cell.facts, "deadline_s": deadline_s})
     problem = url_problem(url)
     facts: dict[str, Fact] = {
         "url_valid": problem is None,
         "deadline_s": deadline_s,
         "max_body_mib": MAX_BODY // 2**20,
         "sigv4_known": bool(cell.endpoint and "sigv4" in cell.endpoint.auth),
+        **cell.facts,
     }
     if problem is not None:
         facts["url_problem"] = problem
@@ -174,7 +181,11 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
         "anonymous_note": "without any signature",
         "quota_note": "",
     }
+    if expected is not None:
+        facts["right_region"] = expected
     suggestions = catalogue.suggest(url)
+    if suggestions and match is not None:
+        facts["nearest"] = suggestions[0]
     facts["suggestion"] = " or ".join(suggestions) or "the URL from the documentation of the server"
     facts["host_note"] = "AWS runs MCP servers under similar names." if suggestions and not match else ""
     facts["host_remedy"] = (
@@ -300,8 +311,16 @@ def initialize_body() -> bytes:
     ).encode()
 
 
-async def post(client: httpx.AsyncClient, url: str, signer: Signer | None) -> None:
+async def post(
+    client: httpx.AsyncClient, url: str, signer: Signer | None, more: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Send `initialize`, signed or not, and read the answer; the transcript has it.
+
+    Args:
+        client: sends it.
+        url: where to.
+        signer: signs it; None for no signature.
+        more: headers that are not signed.
 
     Raises:
         httpx.TransportError: no complete answer came.
@@ -310,15 +329,23 @@ async def post(client: httpx.AsyncClient, url: str, signer: Signer | None) -> No
     headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     if signer is not None:
         headers |= signer.sign("POST", url, body)
+    headers |= more
     async with client.stream("POST", url, content=body, headers=headers) as response:
         await read_answer(response, _REQUEST_ID)
 
 
-async def release(client: httpx.AsyncClient, url: str, signer: Signer | None, session_id: str) -> None:
+async def release(
+    client: httpx.AsyncClient,
+    url: str,
+    signer: Signer | None,
+    session_id: str,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """End a session that our own POST opened: a session that is left over counts against the limit of its caller."""
     headers = {"mcp-session-id": session_id}
     if signer is not None:
         headers |= signer.sign("DELETE", url, b"")
+    headers |= more
     async with client.stream("DELETE", url, headers=headers) as response:
         # 405 is healthy: not every server lets clients end sessions. Read to the end, the connection stays usable.
         await read_answer(response, _REQUEST_ID)
@@ -411,7 +438,12 @@ def load_client() -> None:
 
 @asynccontextmanager
 async def session(
-    url: str, signer: Signer | None, transport: httpx.AsyncBaseTransport, *, timeout_s: float
+    url: str,
+    signer: Signer | None,
+    transport: httpx.AsyncBaseTransport,
+    *,
+    timeout_s: float,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[ClientSession]:
     """An MCP session of the client that users run, over a transport of ours.
 
@@ -426,7 +458,7 @@ async def session(
         timeout: httpx.Timeout | None = None,  # noqa: ARG001  # the deadline of the stage stands in for it
         auth: httpx.Auth | None = None,
     ) -> httpx.AsyncClient:
-        asked = {"accept-encoding": ACCEPT_ENCODING, **(headers or {})}
+        asked = {"accept-encoding": ACCEPT_ENCODING, **(headers or {}), **more}
         return httpx.AsyncClient(headers=asked, timeout=None, auth=auth, transport=transport)  # noqa: S113
 
     if signer is None:

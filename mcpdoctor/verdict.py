@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
-from mcpdoctor.catalogue import About, Catalogue
-from mcpdoctor.diagnosis import choose, judge
+from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue
+from mcpdoctor.diagnosis import choose, judge, pointed
 from mcpdoctor.limits import compare_ceilings, judge_ceilings, nothing_accepted
-from mcpdoctor.model import Best, Finding, Report, Result, Severity, Verdict
+from mcpdoctor.model import Best, Finding, Report, Result, Severity, Trace, Verdict
 
 
 def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:
@@ -19,7 +19,7 @@ def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Se
         catalogue: the checks.
         fail_on: the least severity that fails a run when it stands against a best configuration; None for never.
     """
-    results = judge(report.results, catalogue)
+    results = tuple(_told(result, catalogue) for result in judge(report.results, catalogue))
     best = choose(results)
     ceilings = compare_ceilings(report.ceilings, report.required_workers, catalogue)
     limits = judge_ceilings(ceilings, report.required_workers, catalogue)
@@ -31,6 +31,34 @@ def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Se
     return replace(report, exit_code=code)
 
 
+def _told(result: Result, catalogue: Catalogue) -> Result:
+    """A result whose command failed in a way that only its own words explain: a log is read as `explain` reads it."""
+    words = [line for trace in result.stages if "started" in trace.facts for line in _words(trace)]
+    errors = [one for one in result.findings if one.severity is Severity.ERROR]
+    last_resort = all(EVERY_OTHER in catalogue.checks[one.check].after for one in errors)
+    if result.works is not False or not words or not last_resort:
+        return result
+    from mcpdoctor import explanation  # not needed otherwise, and it takes its time
+
+    told = explanation.explain("\n".join(words), catalogue=catalogue)
+    if not told.explained:
+        return result
+    first = told.findings[0]
+    found = pointed(first, catalogue.checks[first.check], {}, result.origin)
+    others = tuple(one for one in result.findings if one not in errors)
+    return replace(result, cause=told.cause, findings=(found, *others))
+
+
+def _words(trace: Trace) -> Iterator[str]:
+    """What a command said: on standard error, and in the error that it answered with."""
+    if words := str(trace.facts.get("words") or ""):
+        yield words
+    if not trace.facts.get("ended"):
+        for chain in trace.failures:
+            if chain[-1].type.endswith("McpError"):
+                yield f"{chain[-1].type}: {chain[-1].message}"
+
+
 def _about(finding: Finding, catalogue: Catalogue) -> About | None:
     check = catalogue.checks.get(finding.check)
     return check.about if check else None
@@ -39,12 +67,16 @@ def _about(finding: Finding, catalogue: Catalogue) -> About | None:
 def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], fail_on: Severity | None) -> int:
     """0 where every target is as wanted, 1 where one is not or the run was interrupted, 3 where nothing was examined.
 
+    A result of which nothing was tried (an entry of a file that is switched off, or a command that may not be started)
+    says nothing.
+
     A target is as wanted when it has a working configuration without a finding at or above `fail_on`, and every
     configuration that a suite expects to fail fails with the cause it names. Where only ceilings were measured, it is
     one of which a session was opened. Where workers are required, its best configuration is measured and allows them.
     """
     if report.lint and not results and not report.ceilings:
         return int(fail_on is not None and any(one.severity.weight >= fail_on.weight for one in report.lint))
+    results = [result for result in results if not result.untried]
     if not results and not report.ceilings:
         return 3 if report.interrupted is None else 1
     if any(trace.verdict is Verdict.BROKEN for result in results for trace in result.stages):

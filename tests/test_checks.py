@@ -20,9 +20,11 @@ import jsonschema
 import pytest
 from conftest import network_of
 
-from mcpdoctor import ceiling, engine, matrix, measuring
+from mcpdoctor import ceiling, engine, from_files, matrix, measuring
 from mcpdoctor.catalogue import About, Catalogue
+from mcpdoctor.clients import known
 from mcpdoctor.lab import FAULTS, Lab, Options, limiters
+from mcpdoctor.lab.programs import PROGRAMS
 from mcpdoctor.model import Finding, Report, Result, Severity
 from mcpdoctor.render import report_json
 from mcpdoctor.samples import Operation, Outcome, Stop
@@ -299,6 +301,9 @@ def test_a_check_fires_on_its_fault_and_is_the_only_cause(slug: str, scene: Scen
 def test_every_check_has_a_fault_and_a_provocation_and_no_fault_is_forgotten(catalogue: Catalogue) -> None:
     about = {which: {slug for slug, one in catalogue.checks.items() if one.about is which} for which in About}
     assert about[About.CEILING] == set(CEILINGS)
+    assert about[About.ENTRY] == set(ENTRIES)
+    programs = {f"start/{name}" for name in (*PROGRAMS, "missing", "unusable")}
+    assert {catalogue.checks[slug].lab for slug in about[About.ENTRY]} - set(FAULTS) == programs
     probed = {slug: catalogue.checks[slug] for slug in about[About.CONFIGURATION] if catalogue.checks[slug].probed}
     assert set(probed) == set(PROVOCATIONS)
     assert {catalogue.checks[slug].lab for slug in about[About.CONFIGURATION]} - set(FAULTS) == set()
@@ -333,6 +338,131 @@ def healthy(lab: Lab, catalogue: Catalogue) -> tuple[Result, ...]:
 def test_a_check_is_silent_where_nothing_is_wrong(slug: str, healthy: tuple[Result, ...]) -> None:
     assert [True] * len(healthy) == [result.works for result in healthy]
     assert slug not in {finding.check for result in healthy for finding in result.findings}
+
+
+# entries of client files ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Desk:
+    """A client file with one entry, and the machine that it is on."""
+
+    lab: Lab
+    catalogue: Catalogue
+    directory: Path
+    start_timeout_s: float = 20.0
+
+    def examine(self, entry: dict[str, Any], *, run: bool = True) -> Result:
+        path = self.directory / ".kiro" / "settings" / "mcp.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"mcpServers": {"it": entry}}), encoding="utf-8")
+        machine = from_files.Machine(
+            home=self.directory, project=self.directory, environ={"PATH": "/usr/bin:/bin"}, platform="linux"
+        )
+        there = from_files.Lab(environ=self.lab.env, plain=self.lab.plain)
+        made = from_files.planned([str(path)], known(), self.catalogue, machine, run_commands=run, lab=there)
+        settings = engine.Settings(timeout_s=5.0, start_timeout_s=self.start_timeout_s, standby=self.lab.env)
+        [result] = anyio.run(engine.run, made.plan, self.catalogue, network_of(self.lab), settings).results
+        return result
+
+
+def program(name: str) -> Callable[[Desk], Result]:
+    """An entry that starts one of the lab's bad programs."""
+
+    def examine(desk: Desk) -> Result:
+        return desk.examine({"command": sys.executable, "args": ["-m", "mcpdoctor.lab.programs", name]})
+
+    return examine
+
+
+def slow_program(desk: Desk) -> Result:
+    desk.start_timeout_s = 1.5
+    return program("silent")(desk)
+
+
+def noisy_program(desk: Desk) -> Result:
+    desk.start_timeout_s = 3.0
+    return program("noise")(desk)
+
+
+def missing_program(desk: Desk) -> Result:
+    return desk.examine({"command": "no-such-command-anywhere", "args": []})
+
+
+def unusable_program(desk: Desk) -> Result:
+    path = desk.directory / "server"
+    path.write_bytes(b"\x7fELF, says the file, and lies\n")
+    path.chmod(0o755)
+    return desk.examine({"command": str(path), "args": []})
+
+
+def wrong_arguments(desk: Desk) -> Result:
+    args = ["mcp-proxy-for-aws@1.7.0", AWS_MCP, "--regoin", "us-east-1"]
+    return desk.examine({"command": "uvx", "args": args}, run=False)
+
+
+def region_nowhere(desk: Desk) -> Result:
+    return desk.examine({"command": "uvx", "args": ["mcp-proxy-for-aws", "https://mcp.lab.test/mcp"]}, run=False)
+
+
+def impatient_client(desk: Desk) -> Result:
+    return desk.examine({"command": "uvx", "args": ["mcp-proxy-for-aws@latest", AWS_MCP], "timeout": 100})
+
+
+ENTRIES: dict[str, Callable[[Desk], Result]] = {
+    "startup-arguments-refused": program("arguments"),
+    "startup-proxy-arguments": wrong_arguments,
+    "startup-proxy-region": region_nowhere,
+    "startup-command-not-found": missing_program,
+    "startup-command-unusable": unusable_program,
+    "startup-package-not-found": program("no-package"),
+    "startup-executable-missing": program("no-module"),
+    "startup-download-failed": program("no-network"),
+    "startup-container-engine": program("no-engine"),
+    "startup-not-mcp": noisy_program,
+    "startup-ended": program("ended"),
+    "startup-no-answer": slow_program,
+    "startup-refused": program("refusing"),
+    "startup-slower-than-client": impatient_client,
+}
+"""The entry that makes each check about entries fire."""
+
+
+@pytest.fixture
+def desk(lab: Lab, catalogue: Catalogue, tmp_path: Path) -> Desk:
+    return Desk(lab=lab, catalogue=catalogue, directory=tmp_path)
+
+
+@pytest.mark.parametrize("slug", [pytest.param(slug, marks=pytest.mark.provokes(slug), id=slug) for slug in ENTRIES])
+def test_a_check_about_an_entry_fires_and_is_the_only_cause(slug: str, desk: Desk) -> None:
+    check = desk.catalogue.checks[slug]
+    result = ENTRIES[slug](desk)
+    [finding] = result.findings
+    assert (finding.check, finding.cause, finding.severity) == (slug, check.cause, check.severity)
+    if check.severity is Severity.ERROR:
+        assert (result.works, result.cause) == (False, check.cause)
+        assert result.stage in check.stage
+    else:
+        assert result.works is True
+    assert (finding.file, finding.line) == (str(desk.directory / ".kiro" / "settings" / "mcp.json"), 1)
+    for text in (finding.text, finding.remedy):
+        assert "unknown" not in text.lower()
+        assert not re.search(r"[{}]|None\b", text)
+
+
+@pytest.fixture(scope="module")
+def good_entries(lab: Lab, catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
+    """Entries with which nothing is wrong: the proxy, started and not, and a server that is reached by URL."""
+    desk = Desk(lab=lab, catalogue=catalogue, directory=tmp_path_factory.mktemp("good"))
+    proxy = {"command": "uvx", "args": ["mcp-proxy-for-aws@latest", AWS_MCP], "timeout": 100_000}
+    url = {"url": FAULTS["healthy/none"].url(), "type": "http"}
+    return [desk.examine(proxy), desk.examine(proxy, run=False), desk.examine(url)]
+
+
+@pytest.mark.parametrize("slug", [pytest.param(slug, marks=pytest.mark.silent(slug), id=slug) for slug in ENTRIES])
+def test_a_check_about_an_entry_is_silent_where_nothing_is_wrong(slug: str, good_entries: list[Result]) -> None:
+    assert [one.works for one in good_entries] == [True] * 3
+    assert slug not in {finding.check for one in good_entries for finding in one.findings}
 
 
 # ceilings -------------------------------------------------------------------------------------------------------------

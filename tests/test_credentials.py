@@ -199,6 +199,33 @@ def test_a_profile_that_the_environment_names_and_nobody_wrote_is_not_found(monk
         resolve("default", environ={"AWS_PROFILE": "gone"})
 
 
+def test_of_another_program_only_its_own_environment_counts(
+    shared: Path, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    export(monkeypatch, **TEMPORARY, AWS_PROFILE="nobody-wrote-it", AWS_DEFAULT_REGION="eu-west-3")
+    shared.write_text(keys("default"), encoding="utf-8")
+    theirs = tmp_path / "theirs"
+    theirs.write_text(keys("default").replace(KEY, "AKIATHEIRSTHEIRS2222"), encoding="utf-8")
+    given = {"AWS_SHARED_CREDENTIALS_FILE": str(theirs), "AWS_CONFIG_FILE": str(tmp_path / "none")}
+    found = resolve("default", environ={}, given=given)
+    assert (found.credentials.access_key, found.region) == ("AKIATHEIRSTHEIRS2222", None)
+    assert known_profiles(given) == ("default",)
+    assert resolve("default", environ={}, given={**given, "AWS_DEFAULT_REGION": "eu-west-1"}).region == "eu-west-1"
+    with pytest.raises(ProfileNotFound):
+        resolve("profile:dev", environ={}, given=given)
+
+
+def test_keys_in_the_environment_of_another_program_go_before_its_files() -> None:
+    found = resolve("default", environ={}, given={**TEMPORARY, "AWS_CONFIG_FILE": "/no/such/file"})
+    assert (found.credentials.access_key, found.facts["provider"]) == (KEY, "env")
+
+
+def test_what_a_client_does_not_pass_on_is_named_where_keys_are_missing() -> None:
+    facts = surroundings("default", {"AWS_PROFILE": "dev", "HOME": "/home/me"}, {"HOME": "/home/me"})
+    assert "may not pass on what is set in this shell (AWS_PROFILE)" in str(facts["credential_note"])
+    assert facts["profile"] == "default"
+
+
 def test_half_a_credential_is_partial(shared: Path) -> None:
     with pytest.raises(PartialCredentialsError):
         resolve("env", environ={"AWS_ACCESS_KEY_ID": KEY})

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpdoctor.catalogue import Catalogue, load
-from mcpdoctor.diagnosis import Said, choose, deciding, judge, read, throttled, works
+from mcpdoctor.catalogue import Catalogue, Check, load
+from mcpdoctor.diagnosis import Said, choose, deciding, judge, pointed, read, silenced, throttled, works
 from mcpdoctor.failures import Failure
 from mcpdoctor.model import (
     Best,
@@ -22,12 +22,14 @@ from mcpdoctor.model import (
     Exchange,
     Fact,
     Finding,
+    Origin,
     Report,
     Result,
     Severity,
     Stage,
     Trace,
     Verdict,
+    Written,
 )
 from mcpdoctor.verdict import conclude
 
@@ -620,3 +622,63 @@ def test_the_wait_a_server_asks_for_is_told_as_it_was_given(catalogue: Catalogue
     )
     [judged] = judge((one,), catalogue)
     assert words in judged.findings[0].remedy
+
+
+# entries of client files ----------------------------------------------------------------------------------------------
+
+ENTRY = Origin(
+    file="mcp.json",
+    client="Kiro",
+    server="it",
+    line=2,
+    column=3,
+    entry='"it": {"args": ["--service", "iam"]}',
+    values=(Written(name="service", line=4, column=9, start=29, end=34, form='"{}"'),),
+)
+
+
+def about(**changes: Any) -> Check:
+    check = next(one for one in load().checks.values() if one.slug == "auth-wrong-service")
+    return replace(check, **changes)
+
+
+FOUND = Finding(check="c", cause=Cause.WRONG_SERVICE, severity=Severity.ERROR, title="t", text="t", remedy="r")
+
+
+def test_a_finding_points_to_the_value_that_it_is_about_and_shows_the_entry_corrected() -> None:
+    found = pointed(FOUND, about(), {"expected_service": "aws-mcp"}, ENTRY)
+    assert (found.file, found.line, found.column) == ("mcp.json", 4, 9)
+    assert found.correction == '"it": {"args": ["--service", "aws-mcp"]}'
+
+
+def test_a_new_value_is_written_as_the_file_needs_it() -> None:
+    assert pointed(FOUND, about(), {"expected_service": 'a"\\'}, ENTRY).correction.endswith('"a\\"\\\\"]}')
+
+
+@pytest.mark.parametrize(
+    ("check", "facts", "place"),
+    [
+        (about(), {}, (4, 9)),
+        (about(becomes=""), {"expected_service": "x"}, (4, 9)),
+        (about(value="profile"), {"expected_service": "x"}, (2, 3)),
+        (about(value="", becomes=""), {}, (2, 3)),
+    ],
+    ids=["not observed", "nobody can tell", "not written", "about the whole"],
+)
+def test_nothing_is_corrected_where_it_is_not_known_how(
+    check: Check, facts: dict[str, Fact], place: tuple[int, int]
+) -> None:
+    found = pointed(FOUND, check, facts, ENTRY)
+    assert (found.line, found.column, found.correction) == (*place, "")
+
+
+def test_a_finding_of_no_file_points_nowhere() -> None:
+    assert pointed(FOUND, about(), {"expected_service": "x"}, None) == FOUND
+
+
+def test_of_last_resorts_the_one_that_is_named_goes_first() -> None:
+    ordinary, general, last = about(after=()), about(slug="b", after=("*",)), about(slug="c", after=("*", "b"))
+    assert silenced(general, [ordinary, general, last])
+    assert not silenced(general, [general, last])
+    assert silenced(last, [general, last])
+    assert not silenced(last, [last])

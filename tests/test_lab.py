@@ -4,6 +4,7 @@ import ast
 import contextlib
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -24,6 +25,7 @@ from mcp.client.streamable_http import streamable_http_client
 import mcpdoctor.lab as package
 from mcpdoctor.lab import FAULTS, Lab, Options, app, certificates, doors, servers
 from mcpdoctor.lab.faults import HOSTILE
+from mcpdoctor.lab.programs import PROGRAMS
 from mcpdoctor.lab.services import SERVICES
 
 US = "aws-mcp/us-east-1"
@@ -950,3 +952,9 @@ def test_it_listens_on_loopback_only():
             with socket.socket() as elsewhere:
                 # Every other address of this machine still has the port free: the lab did not take it there.
                 elsewhere.bind(("127.0.0.2", port))
+
+
+def test_the_docs_list_every_command_that_goes_wrong() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "lab.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `start/([a-z-]+)` \| (.+) \|$", text, flags=re.MULTILINE)
+    assert dict(rows) == {one.name: one.summary for one in PROGRAMS.values()}

@@ -50,7 +50,7 @@ def named(check: Check) -> Iterator[str]:
 
 def problems(check: Check) -> list[str]:
     """What is wrong with a check."""
-    stages, by_facts = {stage.value for stage in check.stage}, check.about is not About.CONFIGURATION
+    stages, by_facts = {stage.value for stage in check.stage}, check.about.by_facts
     wanted = {
         "slug is lower-case words joined by hyphens": re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", check.slug),
         "title is a phrase without a full stop": check.title and check.title[-1] not in ".!",
@@ -79,9 +79,10 @@ def problems(check: Check) -> list[str]:
             for rule in condition.fact.values()
         ),
         "names in braces are plain": all(re.fullmatch(r"[a-z_0-9]+", name) for name in named(check)),
-        "only the last resort yields to every other and asks nothing": (
-            (EVERY_OTHER in check.after) == (check.slug == "unexplained")
+        "only a last resort yields to every other": (
+            EVERY_OTHER not in check.after or check.slug == "unexplained" or check.about is About.ENTRY
         ),
+        "a value that changes is named": check.value or not check.becomes,
     }
     return [what for what, holds in wanted.items() if not holds]
 
@@ -150,7 +151,8 @@ def test_only_the_last_resort_asks_for_nothing(catalogue: Catalogue) -> None:
 @pytest.mark.parametrize("check", [pytest.param(one, id=one.slug) for one in load().checks.values()])
 def test_a_check_names_the_fault_that_provokes_it(check: Check) -> None:
     stage, _, name = check.lab.partition("/")
-    assert stage in STAGES | {"healthy", "config"} | ({"limit"} if check.about is About.CEILING else set())
+    others = {About.CEILING: {"limit"}, About.ENTRY: {"start"}}
+    assert stage in STAGES | {"healthy", "config"} | others.get(check.about, set())
     assert (stage == "config") is (check.about is About.FILE)
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
 

@@ -23,6 +23,7 @@ from mcpdoctor.model import (
     Environment,
     Exchange,
     Finding,
+    Origin,
     Report,
     Result,
     Severity,
@@ -196,7 +197,8 @@ def test_every_field_of_the_report_in_the_design_is_there() -> None:
     assert {"target", "configuration", "works", "stage", "http_status", "cause", "elapsed_s", "stages"} <= set(one)
     assert {"endpoint", "region", "service", "credential", "transport"} == set(one["configuration"])
     assert {"stage", "verdict", "elapsed_s", "reason", "facts", "exchanges", "failures"} == set(one["stages"][0])
-    assert {"check", "cause", "severity", "title", "text", "remedy", "evidence", "url"} == set(one["findings"][0])
+    finding = {"check", "cause", "severity", "title", "text", "remedy", "evidence", "url"}
+    assert finding | {"file", "line", "column", "correction"} == set(one["findings"][0])
 
 
 @pytest.mark.parametrize(
@@ -324,3 +326,43 @@ def test_a_long_target_gives_way_to_the_columns_that_one_looks_for(width: int) -
     assert row[:7] == "gateway"
     assert row[column - 4 : column] == "/mcp"
     assert ("…" in row) == (width < 300)
+
+
+# entries of client files ----------------------------------------------------------------------------------------------
+
+
+def of_entry(correction: str) -> Report:
+    found = Finding(
+        check="auth-wrong-service",
+        cause=Cause.WRONG_SERVICE,
+        severity=Severity.ERROR,
+        title="Wrong",
+        text="It is wrong.",
+        remedy="Mend it.",
+        file="mcp.json",
+        line=4,
+        column=9,
+        correction=correction,
+    )
+    origin = Origin(file="mcp.json", client="Kiro", server="it", line=2, column=3)
+    return Report(results=(replace(failed(), target="mcp.json:it", origin=origin, findings=(found,)),))
+
+
+def test_a_finding_of_an_entry_has_its_place_and_the_entry_corrected() -> None:
+    drawn = draw(of_entry('    "it": {\n      "args": []\n    }'), "table")
+    assert "\n  mcp.json:4:9\n" in drawn
+    assert drawn.endswith('  The entry, corrected:\n\n      "it": {\n        "args": []\n      }\n')
+    assert "Does not work:\n  mcp.json:it\n" in drawn
+
+
+@pytest.mark.parametrize("line", ["::error::pwned", "  ##[error]pwned"])
+def test_no_entry_is_shown_that_a_ci_system_would_obey(line: str) -> None:
+    assert "pwned" not in draw(of_entry(f'"it": {{\n{line}\n}}'), "table")
+
+
+def test_an_entry_whose_command_works_says_so_in_one_line() -> None:
+    stdio = Configuration(endpoint="", transport="stdio")
+    works = replace(of_entry("").results[0], works=True, configuration=stdio, findings=())
+    report = Report(results=(works,), best=(Best(target=works.target, configuration=stdio),))
+    assert draw(report, "table", quiet=True) == "mcp.json:it: works: its command was started\n"
+    assert "Works as it is written:\n  mcp.json:it\n" in draw(report, "table")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_diagnosis import CATALOGUE, MISMATCH, RPC_ERROR, SIGNED, UNSIGNED, healthy, refused, result, trace
 
-from mcpdoctor.model import Cause, Ceiling, Configuration, Finding, Report, Result, Severity, Stage, Verdict
+from mcpdoctor.model import Cause, Ceiling, Configuration, Finding, Origin, Report, Result, Severity, Stage, Verdict
 from mcpdoctor.samples import Kind, Stop
 from mcpdoctor.verdict import conclude, exit_code
 
@@ -162,3 +162,24 @@ def test_judging_a_report_with_ceilings_again_changes_nothing_and_keeps_what_is_
     relaxed = conclude(replace(once, required_workers=5), CATALOGUE)
     assert "ceiling-too-low" not in {one.check for one in relaxed.findings}
     assert relaxed.exit_code == 0
+
+
+# entries of client files ----------------------------------------------------------------------------------------------
+
+ENTRY = Origin(file="mcp.json", client="Kiro", server="it", line=3, column=5)
+
+
+def untried(target: str = "mcp.json:off") -> Result:
+    skipped = [replace(trace(stage, Verdict.SKIPPED), reason="the entry is switched off") for stage in Stage]
+    return replace(result(*skipped), target=target, origin=ENTRY)
+
+
+def test_what_was_not_tried_says_nothing() -> None:
+    assert code(untried()) == 3
+    assert code(untried(), healthy()) == 0
+    assert code(untried(), refused(401, RPC_ERROR)) == 1
+
+
+def test_what_an_interruption_kept_from_being_tried_is_no_such_thing() -> None:
+    assert not replace(untried(), origin=None).untried
+    assert code(untried(), interrupted="interrupted") == 1

@@ -15,7 +15,7 @@ import click
 from mcpdoctor.cli import options
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
-from mcpdoctor.cli.trying import hush, network_for, planned, print_plan
+from mcpdoctor.cli.trying import hush, network_for, planned, planning_from, print_plan
 
 if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue
@@ -32,6 +32,26 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     shell_complete=options.completing(lambda known: {one.name: one.title for one in known.suites.values()}),
     help="Try the lines of a suite.",
+)
+@click.option(
+    "--from",
+    "entries",
+    multiple=True,
+    metavar="FILE[:SERVER]",
+    help="Try the entries of an MCP client's file as that client would; auto: of every file of yours and this project.",
+)
+@click.option(
+    "--run-commands",
+    is_flag=True,
+    help="With --from, start the commands of the entries too. A file can name any program: read it first.",
+)
+@click.option(
+    "--start-timeout",
+    type=options.Range(0.1, 3600),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a command may take to start and answer; a first start may have to download it.",
 )
 @options.call
 @options.sending
@@ -72,6 +92,9 @@ def check(
     credentials: tuple[str, ...],
     profiles: tuple[str, ...],
     suite: str | None,
+    entries: tuple[str, ...],
+    run_commands: bool,
+    start_timeout: float,
     tool: str | None,
     arguments: str | None,
     checks_dir: Path | None,
@@ -109,6 +132,8 @@ def check(
       mcpdoctor check http://127.0.0.1:3001/mcp --tool echo --arguments '{"message": "hi"}'
       mcpdoctor check --suite preflight --format json -o table:report.txt
       mcpdoctor check aws-mcp --require-workers 8 --yes
+      mcpdoctor check --from .kiro/settings/mcp.json:aws-mcp
+      mcpdoctor check --from auto --run-commands
     """
     import anyio
 
@@ -116,18 +141,33 @@ def check(
     from mcpdoctor.engine import Settings
 
     catalogue = load(checks_dir)
-    plan = planned(
-        catalogue,
-        targets=targets,
-        endpoints=endpoints,
-        regions=regions,
-        services=services,
-        credentials=credentials,
-        profiles=profiles,
-        suite=suite or ("lab" if use_lab and not (targets or endpoints) else None),
-        tool=tool,
-        arguments=arguments,
-    )
+    plan_in = None
+    if entries or run_commands:
+        given = bool(targets or endpoints or regions or services or credentials or profiles or suite)
+        plan_in = planning_from(
+            catalogue,
+            entries,
+            run_commands=run_commands,
+            others=given,
+            measured=with_ceiling or required_workers is not None,
+            tool=tool,
+            arguments=arguments,
+            quiet=quiet,
+        )
+        plan = plan_in(None)
+    else:
+        plan = planned(
+            catalogue,
+            targets=targets,
+            endpoints=endpoints,
+            regions=regions,
+            services=services,
+            credentials=credentials,
+            profiles=profiles,
+            suite=suite or ("lab" if use_lab and not (targets or endpoints) else None),
+            tool=tool,
+            arguments=arguments,
+        )
     searching = None
     if with_ceiling or required_workers is not None:
         searching = search_of(most, budget, quick=quick, required=required_workers)
@@ -141,8 +181,11 @@ def check(
     if searching is not None:
         consent(plan, searching, asked=not (yes or use_lab), best=True)
     with network_for(plan, connect_to, ca_bundle, use_lab=use_lab) as (network, lab):
+        if plan_in is not None and lab is not None:
+            plan = plan_in(lab)  # where the lab is, is known only now
         settings = Settings(
             timeout_s=timeout,
+            start_timeout_s=start_timeout,
             deadline_s=deadline,
             jobs=jobs,
             environ=os.environ,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue, Suite
     from mcpdoctor.lab import Lab
-    from mcpdoctor.matrix import Call, Plan
+    from mcpdoctor.matrix import Call, Cell, Plan
     from mcpdoctor.wire import Network
 
 
@@ -54,6 +54,65 @@ def planned(
         # Asking botocore costs a tenth of a second, so only where no region was given in any way.
         home_region=None if regions or _fixed(asked) else environment_region(os.environ),
     )
+
+
+def planning_from(
+    catalogue: Catalogue,
+    asked: tuple[str, ...],
+    *,
+    run_commands: bool,
+    others: bool,
+    measured: bool,
+    tool: str | None,
+    arguments: str | None,
+    quiet: bool,
+) -> Callable[[Lab | None], Plan]:
+    """How the entries of client files become a plan.
+
+    Args:
+        catalogue: what is known of endpoints.
+        asked: `FILE`, `FILE:SERVER` or `auto`.
+        run_commands: whether commands are started.
+        others: whether something else was asked for that names configurations.
+        measured: whether a ceiling was asked for.
+        tool: tool to call.
+        arguments: its arguments, as JSON.
+        quiet: whether to keep silent about files that could not be read.
+
+    Returns:
+        Makes the plan, without a lab, or with one that takes the place of AWS; `Unusable` where a file, or a server in
+        it, cannot be tried.
+
+    Raises:
+        click.UsageError: where the options do not go together.
+    """
+    if not asked:
+        raise click.UsageError("--run-commands is for the entries of a file; add --from FILE.")
+    if others:
+        raise click.UsageError("--from takes everything from the file; leave out targets, suites and their options.")
+    if measured:
+        raise click.UsageError("--from measures no ceiling; name the endpoint: mcpdoctor check URL --ceiling.")
+    from mcpdoctor import from_files
+    from mcpdoctor.clients import known
+
+    call = _call(tool, arguments)
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and no entry in the list of users
+        home = Path(os.devnull)
+    machine = from_files.Machine(home=home, project=Path.cwd(), environ=os.environ)
+
+    def plan_in(lab: Lab | None) -> Plan:
+        there = from_files.Lab(environ=lab.env, plain=lab.plain) if lab else None
+        made = from_files.planned(asked, known(), catalogue, machine, run_commands=run_commands, call=call, lab=there)
+        if lab is None and not quiet:  # with a lab, it is the second time
+            for note in made.notes:
+                click.echo(f"Left out: {note}", err=True)
+        if lab is None and not made.plan.cells:
+            click.echo("No client file of yours or of this project holds a server; name one: --from FILE.", err=True)
+        return made.plan
+
+    return plan_in
 
 
 def _fixed(targets: tuple[str, ...]) -> bool:
@@ -103,7 +162,16 @@ def print_plan(plan: Plan, form: str) -> None:
 
         from mcpdoctor.model import SCHEMA_VERSION
 
-        cells = [{"target": cell.target, "configuration": asdict(cell.configuration)} for cell in plan.cells]
+        cells = [
+            {
+                "target": cell.target,
+                "configuration": asdict(cell.configuration),
+                **({"origin": asdict(cell.origin)} if cell.origin else {}),
+                **({"command": _command(cell)} if cell.start else {}),
+                **({"skip": cell.skip} if cell.skip else {}),
+            }
+            for cell in plan.cells
+        ]
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "plan": cells}, indent=2))
         return
     from tabulate import tabulate
@@ -111,7 +179,7 @@ def print_plan(plan: Plan, form: str) -> None:
     rows = [
         (
             cell.target,
-            one.endpoint,
+            f"not tried: {cell.skip}" if cell.skip else _command(cell) if cell.start else one.endpoint,
             one.region or "-",
             one.service if one.signed and one.service else "-",
             one.credential,
@@ -121,6 +189,12 @@ def print_plan(plan: Plan, form: str) -> None:
     ]
     click.echo(tabulate(rows, ("target", "endpoint", "region", "service", "credential"), disable_numparse=True))
     click.echo(f"\n{len(rows)} configurations. Nothing was sent.")
+
+
+def _command(cell: Cell) -> str:
+    """The command that would be started, without the secrets of its entry."""
+    assert cell.start is not None  # noqa: S101  # asked for before
+    return cell.start.shown
 
 
 @contextmanager

@@ -8,18 +8,22 @@ finds files in a tree. Facts about clients, runners and the proxy stand in `chec
 
 from mcpdoctor.clients.entries import Entries, Server, Timeout
 from mcpdoctor.clients.files import ClientFile, read_client_file
-from mcpdoctor.clients.finding import Found, Kind, find
-from mcpdoctor.clients.known import Client, Known, known
+from mcpdoctor.clients.finding import By, Found, Kind, find
+from mcpdoctor.clients.known import Client, Format, Known, Transport, known
 from mcpdoctor.clients.launch import Launch
 from mcpdoctor.clients.proxies import How, Proxy, Setting
 from mcpdoctor.clients.reach import Reach, reach
 from mcpdoctor.clients.source import Place, Trouble, Unreadable
+from mcpdoctor.clients.surroundings import inherited
+from mcpdoctor.clients.values import Value
 from mcpdoctor.clients.words import Problem, Word
 
 __all__ = [
+    "By",
     "Client",
     "ClientFile",
     "Entries",
+    "Format",
     "Found",
     "How",
     "Kind",
@@ -32,10 +36,13 @@ __all__ = [
     "Server",
     "Setting",
     "Timeout",
+    "Transport",
     "Trouble",
     "Unreadable",
+    "Value",
     "Word",
     "find",
+    "inherited",
     "known",
     "reach",
     "read_client_file",

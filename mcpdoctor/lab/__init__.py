@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from mcpdoctor.lab import accounts, certificates
 from mcpdoctor.lab.doors import Rules
 from mcpdoctor.lab.exchange import Seen
 from mcpdoctor.lab.faults import FAULTS, Fault
+from mcpdoctor.lab.faults import HOST as FAULT_HOST
 from mcpdoctor.lab.limiters import Limit, parse_limit
 from mcpdoctor.lab.messages import REFUSALS
 from mcpdoctor.lab.services import SERVICES
@@ -175,6 +177,29 @@ class Lab:
         ports |= {"closed.lab.test": hosting.closed_port, "silent.lab.test": hosting.silent_port}
         ports["alert.lab.test"] = hosting.alert_port
         return tuple(f"{host}:443:127.0.0.1:{port}" for host, port in ports.items())
+
+    def plain(self, url: str) -> str | None:
+        """The address on plain HTTP that stands for a URL: for clients that cannot be told to connect elsewhere.
+
+        Args:
+            url: of a server that the lab stands in for, or of one of its faults.
+
+        Returns:
+            None for a name that the lab does not know, or that has no server on plain HTTP.
+        """
+        try:
+            split = urlsplit(url)
+            host = (split.hostname or "").lower()
+        except ValueError:
+            return None
+        if url.startswith(f"{self.http}/"):
+            return url
+        tail = f"?{split.query}" if split.query else ""
+        for service in SERVICES:
+            if host == service.host:
+                path = f"{service.prefix}/mcp" if split.path in service.paths else f"{service.prefix}{split.path}"
+                return f"{self.http}{path}{tail}"
+        return f"{self.http}{split.path}{tail}" if host == FAULT_HOST else None
 
     def describe(self) -> dict[str, Any]:
         """What a client needs to know, ready for JSON."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 
-from mcpdoctor.catalogue import About, Catalogue, Check, load
+from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue, Check, load
 
 _INTRO = """# Checks
 
@@ -28,11 +28,13 @@ def page(check: Check) -> str:
     elif check.about is About.FILE:
         rows.append(("judges", "files of clients and programs (`mcpdoctor lint`)"))
         rows.append(("put right by", "`mcpdoctor lint --fix`, where that is safe" if check.fix else "you"))
+    elif check.about is About.ENTRY:
+        rows.append(("judges", "an entry of a client file (`mcpdoctor check --from`)"))
     elif check.probed:
         rows.append(("stage", ", ".join(f"`{stage.value}`" for stage in check.stage)))
     rows.append(("since", check.since))
     if check.after:
-        silent = "any other error" if check.after == ("*",) else ", ".join(f"`{slug}`" for slug in check.after)
+        silent = ", ".join("any other error" if one == EVERY_OTHER else f"`{one}`" for one in check.after)
         rows.append(("silent beside", silent))
     if check.about is not About.FILE:
         rows.append(("in the lab", f"`{check.lab}`"))

@@ -6,13 +6,22 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from mcpdoctor.model import Cause, Finding, Report, Result, Severity, Trace, Verdict
+from mcpdoctor.redaction import clean
 from mcpdoctor.render import ceilings
-from mcpdoctor.render.drawing import Paint, rows, wrapped
+from mcpdoctor.render.drawing import Paint, plain, rows, wrapped
 from mcpdoctor.snippets.code import fragment
 from mcpdoctor.snippets.libraries import libraries
 
 HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
-_COLORS = {"works": "green", "fails": "red", "throttled": "yellow", "unknown": "yellow", "as expected": "green"}
+_COLORS = {
+    "works": "green",
+    "not tried": "yellow",
+    "fails": "red",
+    "throttled": "yellow",
+    "unknown": "yellow",
+    "as expected": "green",
+}
+_GROUPS = ("green", "yellow", "red")
 _SEVERITY_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
 
@@ -30,7 +39,7 @@ def table(report: Report, *, color: bool = False, width: int = 120, verbose: int
         parts.append(paint(f"The run ended early: {why}. This is what was found until then.", fg="yellow"))
     if verbose:
         parts += [_stages(result, paint, exchanges=verbose > 1) for result in report.results]
-    parts += _best(report, paint)
+    parts += _best(report, paint, width)
     parts += ceilings.ceilings(report, paint, width, verbose)
     parts += [_finding(finding, places, paint, width) for finding, places in _distinct(report)]
     return "\n\n".join(parts) + "\n"
@@ -40,6 +49,8 @@ def result_word(result: Result) -> str:
     """How a configuration ended, in a word or two."""
     if result.expected is not None and result.cause is result.expected:
         return "as expected"
+    if result.untried:
+        return "not tried"
     if result.works:
         return "works"
     if result.works is False:
@@ -73,10 +84,16 @@ def _short(report: Report) -> Iterator[str]:
     for target in dict.fromkeys(result.target for result in report.results):
         if target in best:
             one = best[target]
+            if one.transport == "stdio":
+                yield f"{target}: works: its command was started"
+                continue
             signed = f"signed for {one.service} in {one.region} with {one.credential}" if one.signed else "unsigned"
             yield f"{target}: works: {one.endpoint} {signed}"
             continue
         mine = [result for result in report.results if result.target == target]
+        if all(result.untried for result in mine):
+            yield f"{target}: not tried: {mine[0].stages[0].reason}"
+            continue
         causes = dict.fromkeys(result.cause.value if result.cause else "unknown" for result in mine)
         words = "fails as expected" if {"as expected"} == set(map(result_word, mine)) else "does not work"
         yield f"{target}: {words}: {', '.join(causes)}"
@@ -112,12 +129,15 @@ def _exchange_lines(trace: Trace) -> Iterator[str]:
             yield f"  {' '.join(one.body.split())[:400]}"
 
 
-def _best(report: Report, paint: Paint) -> Iterator[str]:
-    """What to paste, the signed ones first; the same snippet once."""
+def _best(report: Report, paint: Paint, width: int) -> Iterator[str]:
+    """What to paste, the signed ones first; the same snippet once. Entries of files that work stay as they are."""
+    read = {result.target for result in report.results if result.origin is not None}
+    yield from _entries(report, paint, width)
     targets: dict[str, list[str]] = {}
     strands = libraries()["strands"]
     for one in sorted(report.best, key=lambda best: not best.configuration.signed):
-        targets.setdefault(fragment(strands, one.configuration), []).append(one.target)
+        if one.target not in read:
+            targets.setdefault(fragment(strands, one.configuration), []).append(one.target)
     for number, (snippet, names) in enumerate(targets.items()):
         words = "Use this" if number == 0 else "Works too"
         head = paint(f"{words} ({', '.join(names)}):", fg="green", bold=True)
@@ -125,10 +145,31 @@ def _best(report: Report, paint: Paint) -> Iterator[str]:
     missing = [
         target
         for target in dict.fromkeys(result.target for result in report.results if result.expected is None)
-        if target not in {one.target for one in report.best}
+        if target not in {one.target for one in report.best} | read
     ]
     if missing:
         yield paint(f"No configuration works for {', '.join(missing)}.", fg="red", bold=True)
+
+
+def _entries(report: Report, paint: Paint, width: int) -> Iterator[str]:
+    """Which entries of client files work, which do not, and which were not tried, for what reason."""
+    working = {one.target: one.configuration.transport for one in report.best}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for result in report.results:
+        if result.origin is None:
+            continue
+        if result.untried:
+            key = "Not tried:", "yellow"
+            told = f"{result.target}: {result.stages[0].reason}."
+        else:
+            begun = working.get(result.target) == "stdio" or result.origin.value("command") is None
+            well = "Works as it is written:" if begun else "Its endpoint works; its command was not started:"
+            key = (well, "green") if result.target in working else ("Does not work:", "red")
+            told = result.target
+        groups.setdefault(key, []).append(told)
+    for (words, color), names in sorted(groups.items(), key=lambda group: _GROUPS.index(group[0][1])):
+        lines = [line for name in names for line in wrapped(name, width)]
+        yield "\n".join([paint(words, fg=color, bold=True), *lines])
 
 
 def _distinct(report: Report) -> list[tuple[Finding, int]]:
@@ -141,7 +182,8 @@ def _distinct(report: Report) -> list[tuple[Finding, int]]:
     for finding in report.findings:
         groups.setdefault((finding.check, finding.text), []).append(finding)
     for finding in (one for result in report.results for one in result.findings):
-        groups.setdefault((finding.check, finding.remedy), []).append(finding)
+        place = f"{finding.file}:{finding.line}:{finding.column}" if finding.file else ""
+        groups.setdefault((finding.check, f"{place} {finding.remedy}"), []).append(finding)
     found = [(group[0], len(group)) for group in groups.values()]
     return sorted(found, key=lambda pair: -pair[0].severity.weight)
 
@@ -150,8 +192,15 @@ def _finding(finding: Finding, places: int, paint: Paint, width: int) -> str:
     kind = paint(finding.severity.value, fg=_SEVERITY_COLORS[finding.severity], bold=True)
     more = f" ({places} configurations)" if places > 1 else ""
     lines = [f"{kind} {paint(finding.title, bold=True)} [{finding.check}]{more}"]
+    if finding.file:
+        lines.append(f"  {plain(finding.file, 400)}:{finding.line}:{finding.column}")
     pairs: Sequence[tuple[str, str]] = (("", finding.text), ("Seen: ", finding.evidence), ("Fix: ", finding.remedy))
     for label, text in pairs:
         if text:
             lines += wrapped(label + text, width)
+    if finding.correction:
+        entry = textwrap.dedent(clean(finding.correction, limit=8000)).strip("\n")
+        # A line that a CI system would take for a command is none of a configuration.
+        if not any(line.lstrip().startswith(("::", "##[")) for line in entry.splitlines()):
+            lines += ["  The entry, corrected:", "", textwrap.indent(entry, "      ")]
     return "\n".join(lines)
