@@ -143,6 +143,12 @@ EXAMPLES = {
         healthy=proxy(URL, "--profile", "dev"),
         aws="[profile dev]\nregion = us-east-1\n",
     ),
+    "config-no-default-profile": Example(
+        file=KIRO,
+        fault=proxy(URL, name="«aws"),
+        healthy=proxy(URL, env={"AWS_PROFILE": "dev"}),
+        aws="[profile dev]\nregion = us-east-1\n",
+    ),
     "config-profile-without-region": Example(
         file=KIRO,
         fault=proxy(URL, "--profile", "«dev"),

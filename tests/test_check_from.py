@@ -150,7 +150,8 @@ def test_a_refusal_that_comes_with_the_call_is_told_as_the_endpoint_tells_it(exa
     call = Call(tool="echo", arguments={"text": "hello"})
     result = only(examine(commands=True, call=call, it=entry))
     assert (result.works, result.stage.value, result.http_status) == (False, "call", 401)
-    assert [one.check for one in result.findings] == ["auth-rejected-late"]
+    # The client of March 2026 waits for ever for the answer to a call that is refused.
+    assert [one.check for one in result.findings if one.check != "open-client-hangs"] == ["auth-rejected-late"]
     called = result.stages[-1]
     assert "expired or invalid AWS credentials" in str(called.facts) or called.failures
 

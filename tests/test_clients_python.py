@@ -901,9 +901,15 @@ def test_other_bytes_than_text_give_a_note() -> None:
     ids=range(19),
 )
 def test_names_that_refer_to_each_other_take_no_time(source: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     usages(f"{IAM}{source}\naws(U, 's', headers=U, metadata={{'a': U}})\n")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
+
+
+def _busy_s(source: str) -> float:
+    started = time.process_time()
+    read(source)
+    return time.process_time() - started
 
 
 @pytest.mark.parametrize(
@@ -925,9 +931,7 @@ def test_time_is_linear_in_the_length_of_a_hostile_program(make: object) -> None
     took = []
     for n in (300, 1_200):
         source = f"from strands.tools.mcp import MCPClient\n{IAM}{make(n)}"
-        started = time.perf_counter()
-        read(source)
-        took.append(time.perf_counter() - started)
+        took.append(min(_busy_s(source) for _ in range(2)))
     assert took[1] < 10 * took[0] + 0.2  # 4 where it is linear, 16 where it is not
 
 

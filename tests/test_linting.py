@@ -210,7 +210,8 @@ def test_a_role_without_a_session_name_matters_where_sessions_are(tmp_path: Path
             entry("mcp-remote", URL, "--header", "Authorization: Bearer abcdefghijklmnop1234", command="npx"),
             ["config-secret"],
         ),
-        (proxy(URL, env={"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}), []),
+        (proxy(URL, env={"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}), ["config-secret"]),
+        (proxy(URL, env={"AWS_SECRET_ACCESS_KEY": "your-secret-access-key-goes-here"}), []),
     ],
 )
 def test_less_common_faults(text: str, checks: list[str], tmp_path: Path) -> None:
@@ -241,6 +242,26 @@ HOSTILE = {
     "lone surrogate": b'{"mcpServers": {"a": {"command": "uvx", "args": ["mcp-proxy-for-aws", "http://\\ud800.api.aws/"]}}}',
     "broken URL": proxy("https://[aws-mcp.us-east-1.api.aws/mcp").encode(),
 }
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "service", "checks"),
+    [
+        ('f"https://aws-mcp.{REGION}.api.aws/mcp"', '"iam"', ["config-wrong-service"]),
+        ('os.getenv("ENDPOINT", "https://aws-mcp.us-east-1.api.aws/mcp")', '"iam"', ["config-wrong-service"]),
+        ('"https://aws-mcp.us-east-1.api.aws/mcp"', 'os.environ.get("SERVICE", "iam")', ["config-wrong-service"]),
+        ('"https://aws-mcp.us-east-1.api.aws/mcp"', 'os.environ["SERVICE"]', []),
+        ('f"https://{HOST}/mcp"', '"iam"', []),
+        ('f"https://aws-mcp.{REGION}.api.aws/mcp"', '"aws-mcp"', []),
+    ],
+)
+def test_the_default_of_a_variable_is_what_a_program_says(
+    endpoint: str, service: str, checks: list[str], tmp_path: Path
+) -> None:
+    text = f'import os\n{CALL}REGION = os.environ.get("AWS_REGION", "us-east-1")\n'
+    text += 'HOST = os.environ["HOST"]\n'
+    found = lint(tmp_path, "agent.py", f"{text}iam({endpoint}, aws_service={service}, aws_region=REGION)\n")
+    assert [one.check for one in found] == checks
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -306,7 +306,7 @@ class Gathering:
 
         from mcpdoctor.clients.proxies import How, Setting
         from mcpdoctor.clients.python import Protocol, RegionSource, Role
-        from mcpdoctor.clients.python.servers import server_of, word_of
+        from mcpdoctor.clients.python.servers import server_of, setting_of, word_of
         from mcpdoctor.linting.entries import of_call
         from mcpdoctor.linting.subjects import given
 
@@ -316,12 +316,12 @@ class Gathering:
         else:
             made = Subject(reach=replace(reached, configuration=usage.configuration), usage=usage, signs=usage.signs)
             if usage.signs:
-                region = given(word_of(usage.given(Role.REGION), sources))
+                region = given(setting_of(usage.given(Role.REGION), sources))
                 if region is None and usage.region_source is RegionSource.SESSION:
                     region = Setting(value=None, how=How.CHAIN)
                 made = replace(
                     made,
-                    service=given(word_of(usage.given(Role.SERVICE), sources)),
+                    service=given(setting_of(usage.given(Role.SERVICE), sources)),
                     region=region,
                     profile=given(word_of(usage.given(Role.PROFILE), sources)),
                 )

@@ -13,6 +13,18 @@ _SETTING = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)", re.ASCII)
 _KEPT = frozenset(
     {"region", "role_arn", "role_session_name", "login_session", "sso_session", "credential_process", "source_profile"}
 )
+CREDENTIALS = frozenset(
+    {
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    }
+)
+"""Variables that make credentials without a profile called default."""
+
 _OTHERS = ("sso-session ", "services ", "plugins")
 
 

@@ -15,7 +15,7 @@ from mcpdoctor.clients.versions import version
 from mcpdoctor.clients.words import Problem
 from mcpdoctor.diagnosis import fires
 from mcpdoctor.linting.edits import replaced
-from mcpdoctor.linting.profiles import Profiles
+from mcpdoctor.linting.profiles import CREDENTIALS, Profiles
 from mcpdoctor.linting.subjects import Subject
 from mcpdoctor.model import Fact
 
@@ -130,7 +130,12 @@ def _profile(subject: Subject, profiles: Profiles) -> Iterator[Problem]:
         *subject.server.env,
         *(started.environment if started else ()),
     }
-    if setting is None or not setting.value or not setting.certain or not profiles or own:
+    if not profiles or own:
+        return
+    if setting is None:
+        yield from _nobody(subject, profiles)
+        return
+    if not setting.value or not setting.certain:
         return
     if started is not None and (started.isolated or any(one.runner.credentials for one in started.steps)):
         return
@@ -153,6 +158,17 @@ def _profile(subject: Subject, profiles: Profiles) -> Iterator[Problem]:
             fixed = proxy is not None and proxy.version is not None and proxy.version >= version("1.6.2")
             if subject.signs and not fixed:
                 yield Problem(kind="role-without-session-name", at=one.at, facts=facts)
+
+
+def _nobody(subject: Subject, profiles: Profiles) -> Iterator[Problem]:
+    """An entry that signs for no profile in particular, where only particular ones exist."""
+    proxy, started, server = subject.reach.proxy, subject.reach.launch, subject.server
+    if proxy is None or started is None or subject.usage is not None or "default" in profiles or proxy.skips_auth:
+        return
+    given = {*server.env, *started.environment, *(server.forward or ())}
+    if given & CREDENTIALS or started.isolated or any(one.runner.credentials for one in started.steps):
+        return
+    yield Problem(kind="profile-missing", at=server.at, facts={"profiles": tuple(sorted(profiles))})
 
 
 def _needs_region(subject: Subject, profile: Mapping[str, str]) -> bool:

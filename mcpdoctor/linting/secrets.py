@@ -16,6 +16,8 @@ _PLACEHOLDER = re.compile(
     r"(?i)[<\[{].*|.*(?:example(?:key)?|your|xxx|\.\.\.|placeholder|changeme|secret-?here).*|[x*]+", re.DOTALL
 )
 _SHORTEST = 16
+_COMPLETE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9/+])[A-Za-z0-9/+]{40}")
+"""A secret access key, be it that of an example: where one stands complete, the real one will stand too."""
 
 
 def problems(subject: Subject, *, of_aws: bool) -> Iterator[Problem]:
@@ -39,4 +41,6 @@ def problems(subject: Subject, *, of_aws: bool) -> Iterator[Problem]:
 
 
 def _is_secret(word: Word, text: str) -> bool:
-    return word.certain and len(text) >= _SHORTEST and not _PLACEHOLDER.fullmatch(text)
+    if not word.certain or len(text) < _SHORTEST:
+        return False
+    return _COMPLETE.fullmatch(text) is not None or not _PLACEHOLDER.fullmatch(text)

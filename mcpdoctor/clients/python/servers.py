@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from mcpdoctor.clients.entries import Server
 from mcpdoctor.clients.known import Client, Surroundings, Transport
@@ -59,7 +60,7 @@ def server_of(usage: Usage, sources: Sources) -> Server:
         env=dict(_named(env, sources)),
         # Of a table of variables that is not known, any may be in it; `None` passes the few that the SDK chooses.
         forward=None if env is None or env.certain else ("AWS_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
-        url=word_of(usage.endpoint, sources),
+        url=setting_of(usage.endpoint, sources),
         headers=dict(_named(headers, sources)),
     )
 
@@ -84,6 +85,16 @@ def word_of(value: Value | None, sources: Sources) -> Word | None:
             at.source, at.start, at.start, text
         )  # who else uses that literal is not known: no edit may touch it
     return Word(text, at, value.certain)
+
+
+def setting_of(value: Value | None, sources: Sources) -> Word | None:
+    """The same for an endpoint, a region or a service, which a program's own default decides.
+
+    What somebody may set in the environment is unknown, but what the program does as it is written is not. (Of a
+    profile or a secret it is the environment that counts.)
+    """
+    word = word_of(value, sources)
+    return replace(word, certain=True) if word and value and value.written else word
 
 
 def _words(value: Value | None, sources: Sources) -> list[Word] | None:

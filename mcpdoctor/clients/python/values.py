@@ -93,6 +93,12 @@ class Value:
         return self.value if isinstance(self.value, str) else None
 
     @property
+    def written(self) -> bool:
+        """Whether the file says what it is: a literal, or the default of a variable of the environment."""
+        defaults = (piece.environment and piece.default for piece in self.pieces if isinstance(piece, Hole))
+        return self.certain or bool(self.from_environment and self.likely and self.pieces and all(defaults))
+
+    @property
     def template(self) -> str | None:
         """The text with `{}` for what is not in the file, so that its fixed parts can be judged; None for no text."""
         if self.pieces:
