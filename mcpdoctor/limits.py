@@ -332,7 +332,7 @@ def difference(ceiling: Ceiling, quota: Quota) -> str | None:
 
 def plural(count: int, noun: str) -> str:
     """A count and what is counted."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def percent(share: float) -> str:

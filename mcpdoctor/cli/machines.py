@@ -33,19 +33,17 @@ class Machines:
         return self.scheduler is not None or self.workers is not None or bool(self.addresses)
 
     def __str__(self) -> str:
+        from mcpdoctor.limits import plural
+
         if self.scheduler is not None:
-            some = _plural(self.workers, "worker") if self.workers else "the workers"
+            some = plural(self.workers, "worker") if self.workers else "the workers"
             where = f"From {some} of the dask cluster at {self.scheduler}"
         elif self.several:
-            where = f"From {_plural(self.workers or len(self.addresses), 'process')} on this machine"
+            where = f"From {plural(self.workers or len(self.addresses), 'process')} on this machine"
         else:
             return ""
         by = f", connecting from {', '.join(self.addresses)}" if self.addresses else ""
         return f"{where}{by}; what each configuration gets is for all of them together."
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 async def measured(

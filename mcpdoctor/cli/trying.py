@@ -176,6 +176,8 @@ def print_plan(plan: Plan, form: str) -> None:
         return
     from tabulate import tabulate
 
+    from mcpdoctor.limits import plural
+
     rows = [
         (
             cell.target,
@@ -188,7 +190,7 @@ def print_plan(plan: Plan, form: str) -> None:
         for one in [cell.configuration]
     ]
     click.echo(tabulate(rows, ("target", "endpoint", "region", "service", "credential"), disable_numparse=True))
-    click.echo(f"\n{len(rows)} configurations. Nothing was sent.")
+    click.echo(f"\n{plural(len(rows), 'configuration')}. Nothing was sent.")
 
 
 def _command(cell: Cell) -> str:
