@@ -23,7 +23,7 @@ from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamable_http_client
 
 import mcpdoctor.lab as package
-from mcpdoctor.lab import FAULTS, Lab, Options, app, certificates, doors, servers
+from mcpdoctor.lab import FAULTS, Lab, Options, app, certificates, doors, servers, tokens
 from mcpdoctor.lab.faults import HOSTILE
 from mcpdoctor.lab.programs import PROGRAMS
 from mcpdoctor.lab.services import SERVICES
@@ -190,7 +190,8 @@ def test_options_that_make_no_sense_are_refused(options):
 def test_its_description_is_all_a_client_needs(lab):
     told = json.loads(json.dumps(lab.describe()))
     assert set(told) == {"http", "https_port", "ca_bundle", "env", "connect_to", "endpoints"}
-    assert set(told["env"]) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
+    keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
+    assert set(told["env"]) == {*keys, "MCPDOCTOR_LAB_TOKEN"}
     assert f"aws-mcp.us-east-1.api.aws:443:127.0.0.1:{lab.https_port}" in told["connect_to"]
     assert told["endpoints"][US] == "https://aws-mcp.us-east-1.api.aws/mcp"
     assert told["endpoints"]["fault/auth/wrong-service"] == "https://lab.test/fault/auth/wrong-service/mcp"
@@ -326,6 +327,47 @@ def test_by_path_nobody_is_sent_to_the_real_aws(lab):
     with client(lab) as http:
         metadata = http.get(f"{lab.http}/aws-mcp/us-east-1/.well-known/oauth-protected-resource").json()
     assert metadata["resource"] == url
+
+
+def test_since_july_2026_a_query_makes_clients_log_in(lab):
+    url = f"{lab.endpoints[US]}?oauth=initialize"
+    answer = post(lab, url, INITIALIZE)
+    assert (answer.status_code, answer.headers["www-authenticate"].split()[0]) == (401, "Bearer")
+    assert post(lab, url, INITIALIZE, lab.env).status_code == 200
+    assert post(lab, lab.endpoints[US], INITIALIZE).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        (tokens.mint(tokens.SIGN_IN), 200),
+        (tokens.mint(tokens.SIGN_IN, valid_s=-1), 401),
+        (tokens.mint(tokens.SIGN_IN, from_s=36_000), 401),
+        (tokens.mint("https://other.example"), 401),
+        (tokens.mint(tokens.SIGN_IN)[:-4] + "AAAA", 401),
+        ("word", 401),
+        ("a.b.c", 401),
+    ],
+)
+def test_a_token_is_verified(lab, token, status):
+    with client(lab) as http:
+        answer = http.post(
+            path_of(lab, US),
+            json=INITIALIZE,
+            headers={"authorization": f"Bearer {token}", "accept": "application/json, text/event-stream"},
+        )
+    assert answer.status_code == status
+
+
+def test_by_path_the_authorization_server_is_here_too(lab):
+    with client(lab) as http:
+        issuer = http.get(f"{lab.http}/aws-mcp/us-east-1/.well-known/oauth-protected-resource").json()[
+            "authorization_servers"
+        ][0]
+        assert issuer == f"{lab.http}/signin/us-east-1"
+        metadata = http.get(f"{lab.http}/.well-known/oauth-authorization-server/signin/us-east-1").json()
+    assert metadata["issuer"] == issuer
+    assert "code_challenge_methods_supported" not in metadata
 
 
 def test_in_march_2026_unsigned_callers_were_refused_altogether():

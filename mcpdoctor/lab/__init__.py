@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from mcpdoctor.lab import accounts, certificates
+from mcpdoctor.lab import accounts, certificates, logins, tokens
 from mcpdoctor.lab.doors import Rules
 from mcpdoctor.lab.exchange import Seen
 from mcpdoctor.lab.faults import FAULTS, Fault
 from mcpdoctor.lab.faults import HOST as FAULT_HOST
 from mcpdoctor.lab.limiters import Limit, parse_limit
 from mcpdoctor.lab.messages import REFUSALS
-from mcpdoctor.lab.services import SERVICES
+from mcpdoctor.lab.services import AWS_MCP_REGIONS, SERVICES
 
 if TYPE_CHECKING:
     from mcpdoctor.lab.hosting import Hosting
@@ -29,7 +29,15 @@ __all__ = ["FAULTS", "MODES", "Fault", "Lab", "Limit", "Options", "Seen", "parse
 
 MODES = ("current", "2026-03")
 
-_NAMES = ("lab.test", "portal.lab.test", certificates.UNTRUSTED, certificates.EXPIRED, certificates.WRONG_NAME)
+_NAMES = (
+    "lab.test",
+    "portal.lab.test",
+    logins.HOST,
+    *(f"{region}.{logins.SIGN_IN}" for region in AWS_MCP_REGIONS),
+    certificates.UNTRUSTED,
+    certificates.EXPIRED,
+    certificates.WRONG_NAME,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +86,7 @@ class Lab:
         options: How it behaves.
 
     Attributes:
-        env: Environment variables that make an AWS client use the lab's default key.
+        env: Environment variables that make an AWS client use the lab's default key, and a good bearer token.
         identities: The same for the other callers: `default`, `session` (temporary), `expired`, `denied`.
         endpoints: URLs by name: `aws-mcp/us-east-1`, `aws-knowledge`, …, and `fault/<stage>/<name>`.
         requests: Every request that came in, oldest first.
@@ -105,6 +113,7 @@ class Lab:
             raise ValueError(f"Latency cannot be less than 0 seconds: {options.latency_s}.")
         self.options = options
         self.env = accounts.environment(accounts.DEFAULT)
+        self.env[tokens.VARIABLE] = tokens.mint(tokens.SIGN_IN, logins.AUDIENCE)
         self.identities = {name: accounts.environment(key) for name, key in accounts.IDENTITIES.items()}
         self.endpoints = {service.name: service.url for service in SERVICES}
         self.endpoints |= {f"fault/{fault.key}": fault.url() for fault in FAULTS.values()}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from random import Random
 
-from mcpdoctor.lab import limiters
+from mcpdoctor.lab import limiters, logins
 from mcpdoctor.lab.doors import Door, Rules
 from mcpdoctor.lab.exchange import Exchange, Seen
 from mcpdoctor.lab.faults import FAULTS, HOST, Fault
@@ -74,6 +74,9 @@ class App:
         elif request.host == PORTAL:
             page = "<!DOCTYPE html><html><title>Sign in</title><form><input name=user></form></html>"
             await exchange.answer(in_html(page))
+            return
+        elif request.path.startswith("/.well-known/"):
+            await exchange.answer(logins.metadata(request))
             return
         elif fault := self._fault(request.host, request.path):
             await self._meet(exchange, *fault)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from random import Random
 
-from mcpdoctor.lab import accounts, sigv4
+from mcpdoctor.lab import accounts, logins, sigv4, tokens
 from mcpdoctor.lab.exchange import Exchange
 from mcpdoctor.lab.limiters import Limiter
 from mcpdoctor.lab.messages import (
@@ -43,6 +43,7 @@ PING_S = 15.0
 
 ANONYMOUS = "anonymous"
 _SESSION = "mcp-session-id"
+_LOGIN = "oauth=initialize"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,11 +289,8 @@ class Door:
 
     def _metadata(self, request: Request) -> Answer:
         base = self._base(request)
-        region = self.service.region
-        return in_json(
-            {"resource": f"{base}/mcp", "authorization_servers": [f"https://{region}.oauth.signin.aws/"]},
-            headers=edge(),
-        )
+        issuer = logins.sign_in(request, self.service.region or "", by_name=request.host == self.service.host)
+        return in_json({"resource": f"{base}/mcp", "authorization_servers": [issuer]}, headers=edge())
 
     def _base(self, request: Request) -> str:
         # By path the lab must not send anybody to the real name; under the real name it says what AWS says.
@@ -307,7 +305,7 @@ class Door:
         if authorization is None:
             return self._unsigned(request)
         if not authorization.startswith("AWS4-"):
-            return self._other_scheme(request)
+            return self._with_token(request)
         found = verify(request, service=service.signing, region=service.region, keys=self.keys)
         if isinstance(found, sigv4.Refusal):
             return refused(request, found, status=service.refusal_status, family=service.family)
@@ -321,6 +319,9 @@ class Door:
                 error = {"code": -32001, "message": "Missing Authentication Token"}
                 return in_json({"jsonrpc": "2.0", "error": error, "id": "null"}, status=401, headers=request_id())
             case "aws-mcp" if not self.rules.closed:
+                # Reported since July 2026: the query makes clients log in that take an answer for a welcome.
+                if request.rpc_method == "initialize" and _LOGIN in request.query.split("&"):
+                    return self._challenge(request)
                 # Measured in August 2026 (aws/agent-toolkit-for-aws issue 246): a name that does not exist gets the
                 # same 401 as one that needs a signature.
                 if request.tool is None and request.rpc_method != "tools/call":
@@ -334,7 +335,12 @@ class Door:
         ask = f'Bearer realm="{base}/mcp", resource_metadata="{base}/.well-known/oauth-protected-resource"'
         return rpc_error(request, -32001, UNVERIFIED, status=401, headers=(("www-authenticate", ask), *edge()))
 
-    def _other_scheme(self, request: Request) -> Answer:
+    def _with_token(self, request: Request) -> str | Answer:
+        token = logins.bearer(request)
+        if self.service.family == "aws-mcp" and token and not self.rules.closed:
+            if tokens.wrong(token, tokens.SIGN_IN) is None:
+                return f"arn:aws:sts::{accounts.ACCOUNT}:assumed-role/lab/oauth"
+            return self._challenge(request)
         if self.service.family == "agentcore":  # reported: aws/agentcore-cli issue 714
             return aws_error("AccessDeniedException", METHOD_MISMATCH, status=403)
         return self._challenge(request)

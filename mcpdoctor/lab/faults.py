@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from mcpdoctor.lab import accounts, certificates, sigv4
+from mcpdoctor.lab import accounts, certificates, logins, sigv4
 from mcpdoctor.lab.doors import denied, refused, verify
 from mcpdoctor.lab.messages import (
     METHOD_MISMATCH,
@@ -718,6 +718,7 @@ _ALL: tuple[Fault, ...] = (
         answer=guard(unsigned=lambda _: in_json({"message": "Internal Server Error"}, status=500)),
     ),
     Fault(stage="healthy", name="signed", summary="Nothing is wrong with a signed request.", answer=guard()),
+    *(Fault(**{"stage": "auth", **one}) for one in logins.FAULTS),
 )
 
 FAULTS: dict[str, Fault] = {fault.key: fault for fault in _ALL}
