@@ -27,6 +27,10 @@ def draw(
     Returns:
         The text, with a line end at its end.
     """
+    if any("?" in one.configuration.endpoint for one in report.results):
+        from mcpdoctor.render.hiding import hidden
+
+        report = hidden(report)
     if form == "json":
         from mcpdoctor.render.report_json import dumps
 

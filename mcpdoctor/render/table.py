@@ -88,7 +88,7 @@ def _short(report: Report) -> Iterator[str]:
                 yield f"{target}: works: its command was started"
                 continue
             signed = f"signed for {one.service} in {one.region} with {one.credential}" if one.signed else "unsigned"
-            yield f"{target}: works: {one.endpoint} {signed}"
+            yield f"{target}: works: {one.endpoint} {f'with {one.credential}' if one.bearer else signed}"
             continue
         mine = [result for result in report.results if result.target == target]
         if all(result.untried for result in mine):
