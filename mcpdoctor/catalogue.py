@@ -26,7 +26,7 @@ from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
 MARKER = "endpoints.toml"
 """A directory is a catalogue when it holds this file; the locator asks for it before it believes a path."""
 
-CHECK_FILES = ("parse", "network", "http", "auth", "protocol", "startup", "capacity", "config", "client")
+CHECK_FILES = ("parse", "network", "http", "auth", "oauth", "protocol", "startup", "capacity", "config", "client")
 EVERY_OTHER = "*"
 """In `after`: silent while any other error stands."""
 
@@ -207,6 +207,7 @@ class Endpoint:
         credential_probe: a tool name that does not exist: only a caller whose signature counts gets past the 401.
         probe_answer: what the answer to that tool name matches, once the caller is let in.
         anonymous_probe: a harmless tool that an unsigned caller may call.
+        login_note: what a client that logs in with OAuth has to know, where an unsigned caller is let in too.
         mistaken: host templates that people write when they mean this server, and that do not exist.
         instead: targets to name, in this order, where such a host was written.
         fallback_for: endpoints that this one stands in for, unsigned, where they do not work.
@@ -230,6 +231,7 @@ class Endpoint:
     probe_answer: str = "(?i)unknown tool"
     anonymous_probe: str | None = None
     anonymous_note: str = ""
+    login_note: str = ""
     mistaken: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
     fallback_for: tuple[str, ...] = ()
@@ -239,6 +241,11 @@ class Endpoint:
     inert_actions: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     quota: Quota = field(default_factory=Quota)
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether it may take a bearer token: what users run behind a host without a signature asks as it likes."""
+        return "bearer" in self.auth or (self.yours and "none" in self.auth)
 
     @property
     def yours(self) -> bool:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mcpdoctor.bearer import check_variable, variable_of
 from mcpdoctor.model import UNSIGNED, Fact, Unusable
 
 PROFILE = "profile:"
 _KEY_ID = "AWS_ACCESS_KEY_ID"
-REFERENCES = "default, env, profile:NAME or none"
+REFERENCES = "default, env, profile:NAME, bearer:VARIABLE or none"
 
 
 class MalformedKeysError(ValueError):
@@ -43,8 +44,11 @@ def check_reference(reference: str) -> str:
     """Return `reference` if it is one.
 
     Raises:
-        Unusable: it is none of `default`, `env`, `profile:NAME`, `none`.
+        Unusable: it is none of `default`, `env`, `profile:NAME`, `bearer:VARIABLE`, `none`.
     """
+    if (variable := variable_of(reference)) is not None:
+        check_variable(variable)
+        return reference
     if reference in ("default", "env", UNSIGNED) or (reference.startswith(PROFILE) and reference != PROFILE):
         return reference
     # A pasted key must not come back in an error message.

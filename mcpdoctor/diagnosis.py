@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue, Check, Condition, FactRule
+from mcpdoctor.challenges import challenge_facts
 from mcpdoctor.failures import Chain, format_chain
 from mcpdoctor.model import (
     Best,
@@ -368,11 +369,16 @@ def _cell_facts(configuration: Configuration) -> dict[str, Fact]:
         "path": parts[1] or "/",
         "credential": configuration.credential,
         "signed": configuration.signed,
+        "bearer": configuration.bearer,
+        "oauth_note": "",
+        "token_note": "",
+        "challenge_said": "",
         "service": configuration.service,
         "signing_region": configuration.region,
         "region_hint": configuration.region or "us-east-1",
         "service_hint": configuration.service or "…",
-        "auth_used": "SigV4" if configuration.signed else "no signature",
+        "auth_used": "SigV4" if configuration.signed else "a bearer token" if configuration.bearer else "no signature",
+        "other_way": "an OAuth token (JWT)" if configuration.signed else "an AWS signature (SigV4)",
         "signed_note": ", and the signature was not even looked at" if configuration.signed else "",
         "limit_scope": "account" if configuration.signed else "address",
     }
@@ -416,11 +422,33 @@ def _sibling_facts(result: Result, all_results: Sequence[Result], catalogue: Cat
         "other_region_works": bool(regions),
         "signed_fails": bool(signed) and not any(other.works is not False for other in signed),
     }
+    facts |= _ways(mine.endpoint, all_results)
     if services:
         facts["expected_service"] = services[0]
     if regions:
         facts["expected_region"] = regions[0]
     return facts
+
+
+def _ways(endpoint: str, results: Sequence[Result]) -> dict[str, Fact]:
+    """Which ways to authenticate an endpoint accepted, of those that were tried with a bearer token beside them."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        one = result.configuration
+        if one.endpoint == endpoint and not result.untried:
+            way = "signed" if one.signed else "with a bearer token" if one.bearer else "without either"
+            found.setdefault(way, []).append(result)
+
+    def word(mine: Sequence[Result]) -> str:
+        if any(one.works for one in mine):
+            return "accepted"
+        failed = next((trace for one in mine for trace in one.stages if trace.verdict is Verdict.FAILED), None)
+        status = _status(mine[0].stages, failed)
+        return f"refused (HTTP {status})" if failed and status else "not answered" if failed else "not known"
+
+    compared = len(found) > 1 and "with a bearer token" in found
+    ways = "; ".join(f"{way}: {word(mine)}" for way, mine in found.items())
+    return {"ways_compared": compared, "ways": ways}
 
 
 def trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str, Fact]:
@@ -438,6 +466,8 @@ def trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str
         "error_type": said.error_type,
         "rpc_code": said.rpc_code,
         "request_id": said.request_id or "none was sent",
+        "asked": exchange.rpc_method if exchange and exchange.rpc_method else "the request",
+        **challenge_facts(headers),
         "location": headers.get("location", "an address it does not name"),
         "content_kind": _content_kind(said, headers),
         "retry_after": wait,

@@ -17,7 +17,7 @@ import anyio
 import anyio.abc
 import httpx
 
-from mcpdoctor import __version__, probes
+from mcpdoctor import __version__, bearer, challenges, probes
 from mcpdoctor.catalogue import Catalogue, Quota
 from mcpdoctor.diagnosis import Said, deciding, read, scope_facts, throttled, unexplained
 from mcpdoctor.failures import Chain
@@ -36,6 +36,7 @@ from mcpdoctor.model import (
     Verdict,
     trace_of,
 )
+from mcpdoctor.oauth import Discovery
 from mcpdoctor.outcomes import Once, Outcome, evidence, on_signal
 from mcpdoctor.redaction import clean
 from mcpdoctor.verdict import conclude
@@ -158,6 +159,7 @@ class _Run:
         self.traces: list[list[Trace]] = [[] for _ in plan.cells]
         self.elapsed = [0.0 for _ in plan.cells]
         self.once = Once()
+        self.discovery = Discovery(network, settings.timeout_s)
         self.identities = Identities(
             (cell.configuration for cell in plan.cells),
             environ=settings.environ,
@@ -217,6 +219,7 @@ class _Run:
             traces = self.traces[index]
             try:
                 with evidence() as outcome:
+                    cell = self._with_token(cell)
                     if cell.optional and not await self._has_keys(cell):
                         unsigned = replace(cell.configuration, credential=UNSIGNED)
                         cell = self.cells[index] = replace(cell, configuration=unsigned)
@@ -239,10 +242,25 @@ class _Run:
             if self.observer is not None:
                 self.observer.stage(cell, trace)
             if throttled(trace, self.catalogue):
-                self._lane(cell).throttled.add(cell.configuration.signed)
+                self._lane(cell).throttled.add(_named(cell))
             if trace.verdict in (Verdict.FAILED, Verdict.BROKEN):
                 return False
         return True
+
+    def _with_token(self, cell: Cell) -> Cell:
+        """A cell whose credential is a bearer token, with the token among its headers; other cells stay as they are.
+
+        One whose token cannot be sent is tried without, up to where a caller has to say who it is.
+        """
+        name = bearer.variable_of(cell.configuration.credential)
+        if name is None:
+            return cell
+        environ = self.settings.environ if cell.environ is None else cell.environ
+        if name not in environ and self.settings.standby is not None:
+            environ = self.settings.standby
+        token = bearer.token_of(name, environ)
+        headers = {**cell.headers, bearer.AUTHORIZATION: token.header} if token.header else cell.headers
+        return replace(cell, headers=headers, facts={**cell.facts, **token.facts})
 
     async def _has_keys(self, cell: Cell) -> bool:
         configuration = cell.configuration
@@ -312,6 +330,7 @@ class _Run:
         signer, auth = await self._auth(cell, lane, http)
         if signer is not None and auth.verdict is Verdict.FAILED:
             auth = await self._ask_for_scope(cell, lane, signer, traces, auth)
+        auth = await self._ask_for_login(cell, lane, auth)
         if not self._add(cell, traces, auth) or auth.verdict is Verdict.SKIPPED:
             return
         talk = self._talk_of(cell)
@@ -322,7 +341,7 @@ class _Run:
 
     async def _walk_strict(self, cell: Cell, traces: list[Trace], lane: _Lane) -> None:
         """No request of our own: the first exchange of the real client is the evidence of tcp, tls, http and auth."""
-        signer, refusal, facts = None, None, {}
+        signer, refusal, facts = None, _no_token(cell), {}
         if cell.configuration.signed:
             signer, refusal = await self.identities.signer(cell.configuration, cell.environ)
             facts = await self.identities.facts(cell.configuration, signer, cell.environ)
@@ -409,6 +428,8 @@ class _Run:
     async def _auth(self, cell: Cell, lane: _Lane, http: Trace) -> tuple[probes.Signer | None, Trace]:
         configuration = cell.configuration
         unsigned = deciding(http)
+        if (refusal := _no_token(cell)) is not None:
+            return None, refusal
         if not configuration.signed:
             # The exchange keeps the beginning of the body; what it was, the stage before has read from all of it.
             said = replace(read(unsigned), kind=str(http.facts.get("answer"))) if unsigned else None
@@ -457,6 +478,36 @@ class _Run:
         asked = attempt.trace(Stage.AUTH, {})
         return replace(auth, facts={**auth.facts, **scope_facts(asked, cell.configuration, self.catalogue)})
 
+    async def _ask_for_login(self, cell: Cell, lane: _Lane, auth: Trace) -> Trace:
+        """Where a refusal is about a login with OAuth, see what the server says of it.
+
+        A few small GETs, and only where their answers can explain the refusal: not for a signature that AWS does take
+        at this host, nor for a token that has run out.
+        """
+        exchange = deciding(auth)
+        if auth.verdict is not Verdict.FAILED or exchange is None or exchange.status not in (401, 403):
+            return auth
+        sent = {**cell.facts, **bearer.sent_facts(cell.headers)}
+        skew = auth.facts.get("clock_skew_s", 0)
+        facts = bearer.validity(sent, time.time() - (skew if isinstance(skew, int) else 0))
+        auth = replace(auth, facts={**auth.facts, **facts})
+        asked = challenges.bearer(exchange.headers)
+        token = bool(sent.get("bearer"))
+        known = cell.endpoint
+        elsewhere = known is not None and (
+            (cell.configuration.signed and not known.yours) or (token and not known.takes_tokens)
+        )
+        if elsewhere or facts.get("token_expired") or not (asked or (token and exchange.status == 401)):
+            return auth
+        named = asked.parameters.get("resource_metadata") if asked else None
+        found, exchanges = await self.discovery.facts(cell.configuration.endpoint, named, lambda: lane.pace(False))
+        issuer = found.get("oauth_issuer")
+        if token:
+            resource = found.get("oauth_resource")
+            issuers = (issuer,) if isinstance(issuer, str) else ()
+            found |= bearer.elsewhere(sent, resource if isinstance(resource, str) else None, issuers)
+        return replace(auth, facts={**auth.facts, **found}, exchanges=(*exchanges, *auth.exchanges))
+
     async def _post(
         self,
         cell: Cell,
@@ -472,7 +523,8 @@ class _Run:
         transcript = Transcript()
         facts: dict[str, Fact] = {}
         async with lane.turn:
-            if (signer is not None) in lane.throttled:
+            named = signer is not None or cell.configuration.bearer
+            if named in lane.throttled:
                 return _Attempt(transcript=transcript, outcome=Outcome(Verdict.SKIPPED, reason=_THROTTLED))
             lane.transport.use(transcript, secrets)
             started = time.perf_counter()
@@ -483,7 +535,7 @@ class _Run:
             elapsed_s = _since(started) - transcript.waited_s
             sent = Trace(stage=Stage.HTTP, verdict=Verdict.FAILED, exchanges=tuple(transcript.exchanges))
             if throttled(sent, self.catalogue):
-                lane.throttled.add(signer is not None)
+                lane.throttled.add(named)
         said = probes.heard(transcript)
         if said is not None:
             facts["answer"] = said.kind
@@ -512,7 +564,7 @@ class _Run:
     async def _talk(self, cell: Cell, lane: _Lane, signer: probes.Signer | None, talk: _Talk) -> None:
         """Stages open, list and call, with the client that users run."""
         async with lane.sessions:
-            if cell.configuration.signed in lane.throttled:
+            if _named(cell) in lane.throttled:
                 talk.traces.append(Trace(stage=Stage.OPEN, verdict=Verdict.SKIPPED, reason=_THROTTLED))
                 return
             await self.once("client", lambda: probes.in_thread(probes.load_client))
@@ -574,7 +626,7 @@ class _Conversation:
 
     async def _call(self, one: Any, tools: tuple[str, ...]) -> None:
         endpoint, call = self.cell.endpoint, self.cell.call
-        signed = self.cell.configuration.signed
+        signed = self.cell.configuration.signed or self.cell.configuration.bearer
         if call is not None:
             async with self._stage(Stage.CALL, listed=tools):
                 await probes.call_tool(one, call, self.facts)
@@ -660,6 +712,18 @@ def _merged(traces: list[Trace], direct: list[Trace]) -> list[Trace]:
     return [*merged, *(one for stage, one in failed.items() if stage not in held)]
 
 
+def _named(cell: Cell) -> bool:
+    """Whether the caller says who it is: such callers have a limit of their own."""
+    return cell.configuration.signed or cell.configuration.bearer
+
+
+def _no_token(cell: Cell) -> Trace | None:
+    """The trace that says why the token of a cell cannot be sent; None where there is one, or none is wanted."""
+    if cell.facts.get("token_usable") is not False:
+        return None
+    return Trace(stage=Stage.AUTH, verdict=Verdict.FAILED, facts={"token_usable": False})
+
+
 def _caller(cell: Cell) -> tuple[Hashable, ...]:
     """Who asks: cells that differ in this share no answer."""
     given = None if cell.environ is None else _key(cell.environ)
@@ -672,7 +736,7 @@ def _key(table: Mapping[str, str]) -> _Key:
 
 def _secrets(cell: Cell, signer: probes.Signer | None) -> tuple[str, ...]:
     """Literal secrets of a cell: keys, and what its headers hold, with and without the word in front of a token."""
-    headers = [part for value in cell.headers.values() for part in (value, value.rpartition(" ")[2])]
+    headers = [part for value in cell.headers.values() for part in bearer.pieces(value)]
     return (*(signer.resolved.secrets if signer else ()), *headers)
 
 

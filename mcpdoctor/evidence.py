@@ -106,8 +106,11 @@ def of_recording(recording: Recording, catalogue: Catalogue) -> Case:
     clues += told.clues
     urls = tuple(dict.fromkeys(one.exchange.url for one in recording.exchanges)) or told.urls
     url = endpoint(urls, catalogue) or ""
+    # What a program says that signs everything is about signed requests.
+    signs = {one.signature for one in recording.exchanges} == {"sigv4"}
     for place, clue in enumerate(clues, start=len(recording.exchanges) + 1):
-        evidence.append(_evidence(replace(clue, line=place), steps, catalogue, url=url))
+        found = _evidence(replace(clue, line=place), steps, catalogue, url=url)
+        evidence.append(replace(found, facts={**found.facts, "signed": True}) if signs else found)
     chains = [*recording.failures, *(chain for one in recording.exchanges for chain in one.failures), *told.chains]
     return Case(evidence=tuple(evidence), chains=tuple(dict.fromkeys(chains)), urls=urls)
 
@@ -199,6 +202,7 @@ def _evidence(clue: Clue, steps: frozenset[str], catalogue: Catalogue, *, url: s
         "old_transport": any(map(_OLD_TRANSPORT.search, clue.steps)),
         "starting": any(map(_STARTING.search, clue.steps)),
         "signed": signed,
+        "sigv4_known": bool((match := catalogue.match(url)) and "sigv4" in match.endpoint.auth),
         "url": url or None,
         "url_hint": shlex.quote(url) if url else "URL",
         "host": host or "in the URL",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcpdoctor.catalogue import REGION, Catalogue, Endpoint, Suite, SuiteTarget, nearest_region
-from mcpdoctor.model import UNSIGNED, Cause, Configuration, Fact, Origin, Unusable
+from mcpdoctor.model import BEARER, UNSIGNED, Cause, Configuration, Fact, Origin, Unusable
 
 DEFAULT_SUITE = "aws-mcp"
 DEFAULT_REGION = "us-east-1"
@@ -171,7 +171,7 @@ def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str) -> list[Ce
         endpoint = match.endpoint if match else None
         signing_region = region or (match.region if match else None)
         credentials = _credentials(line, endpoint)
-        signs = any(credential != UNSIGNED for credential in credentials)
+        signs = any(credential != UNSIGNED and not credential.startswith(BEARER) for credential in credentials)
         for service in line.services or (_service(url, endpoint, signs=signs),):
             cells += [
                 Cell(
@@ -200,7 +200,9 @@ def _endpoint(catalogue: Catalogue, url: str) -> Endpoint | None:
 def _credentials(line: SuiteTarget, endpoint: Endpoint | None) -> tuple[str, ...]:
     """The credentials to try: those asked for, else what a caller of this endpoint uses."""
     if endpoint is not None and "sigv4" not in endpoint.auth and not line.services:
-        return (UNSIGNED,)  # it takes no signature, so that whoever compares it with others need not say so
+        # It takes no signature, so that whoever compares it with others need not say so; a token it may take.
+        tokens = [one for one in line.credentials if one.startswith(BEARER)] if "bearer" in endpoint.auth else []
+        return (*tokens, *[one for one in line.credentials if one == UNSIGNED]) if tokens else (UNSIGNED,)
     if line.credentials:
         return line.credentials
     if endpoint is not None:

@@ -23,6 +23,9 @@ Fact = str | int | float | bool | None | tuple[str, ...]
 UNSIGNED = "none"
 """The credential reference that sends requests without a signature."""
 
+BEARER = "bearer:"
+"""How a credential reference begins that sends the bearer token of an environment variable."""
+
 
 class Unusable(ValueError):
     """Input that is refused. The message is one sentence that says where it is wrong and how to fix it."""
@@ -112,7 +115,7 @@ class Configuration:
         endpoint: the URL, exactly as it is sent.
         region: the signing region; None where it was not given and cannot be read off the host.
         service: the SigV4 service name; None where nothing is signed.
-        credential: a reference, never keys: `default`, `env`, `profile:NAME` or `none`.
+        credential: a reference, never keys: `default`, `env`, `profile:NAME`, `bearer:VARIABLE` or `none`.
         transport: `streamable-http`, or `stdio` for an entry of a client file whose command was started.
     """
 
@@ -125,7 +128,12 @@ class Configuration:
     @property
     def signed(self) -> bool:
         """Whether requests of this configuration carry a SigV4 signature."""
-        return self.credential != UNSIGNED
+        return self.credential != UNSIGNED and not self.bearer
+
+    @property
+    def bearer(self) -> bool:
+        """Whether requests of this configuration carry a bearer token that the user named."""
+        return self.credential.startswith(BEARER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

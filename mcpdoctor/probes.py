@@ -24,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from mcpdoctor import __version__
+from mcpdoctor.bearer import sent_facts
 from mcpdoctor.catalogue import Catalogue, Endpoint
 from mcpdoctor.credentials import Resolved
 from mcpdoctor.diagnosis import Said, read
@@ -131,13 +132,16 @@ def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
         "deadline_s": deadline_s,
         "max_body_mib": MAX_BODY // 2**20,
         "sigv4_known": bool(cell.endpoint and "sigv4" in cell.endpoint.auth),
+        "bearer_known": cell.endpoint is None or cell.endpoint.takes_tokens,
+        "yours": cell.endpoint is None or cell.endpoint.yours,
+        **sent_facts(cell.headers),
         **cell.facts,
     }
     if problem is not None:
         facts["url_problem"] = problem
         return Trace(stage=Stage.PARSE, verdict=Verdict.FAILED, facts=facts)
     split = urlsplit(url)
-    facts["insecure"] = split.scheme == "http" and not _LOOPBACK.fullmatch(split.hostname or "")
+    facts["insecure"] = split.scheme == "http" and not is_loopback(split.hostname or "")
     facts["secure_endpoint"] = urlunsplit(split._replace(scheme="https"))
     facts["port"] = port_of(url)
     facts |= _catalogue_facts(cell, catalogue)
@@ -168,6 +172,11 @@ def url_problem(url: str) -> str | None:
     return None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address always means this machine."""
+    return bool(_LOOPBACK.fullmatch(host))
+
+
 def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     configuration, endpoint = cell.configuration, cell.endpoint
     url = configuration.endpoint
@@ -180,6 +189,7 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
         "expected_region": expected or "the region that the endpoint is in",
         "anonymous_note": "without any signature",
         "quota_note": "",
+        "login_note": f" {endpoint.login_note}" if endpoint and endpoint.login_note else "",
     }
     if expected is not None:
         facts["right_region"] = expected

@@ -42,10 +42,13 @@ HEADERS = frozenset(
 
 _RATE_LIMIT_HEADER = re.compile(r"(?:x-)?ratelimit(?:-[a-z0-9]{1,20}){0,4}")
 _HEADER_LIMIT = 400
+# A challenge holds addresses that have to be read whole.
+_CHALLENGE_LIMIT = 2000
 _SESSION_ID_SHOWN = 8
 
 _SHORTEST_SECRET = 8
 _LONGEST_ENCODING = 20
+_LONGEST_WITHIN = 1500
 _PIECES = re.compile(r"\\+|[^\\]")
 _URL_SAFE = str.maketrans("+/", "-_")
 
@@ -210,7 +213,10 @@ def clean_headers(headers: Iterable[tuple[str, str]], *, secrets: Collection[str
         key = name.lower()
         if key in HEADERS or _RATE_LIMIT_HEADER.fullmatch(key):
             chosen[key] = f"{chosen[key]}, {value}" if key in chosen else value
-    shown = {key: clean(value, limit=_HEADER_LIMIT, secrets=secrets) for key, value in chosen.items()}
+    shown = {
+        key: clean(value, limit=_CHALLENGE_LIMIT if "authenticate" in key else _HEADER_LIMIT, secrets=secrets)
+        for key, value in chosen.items()
+    }
     if session := shown.get("mcp-session-id"):
         shown["mcp-session-id"] = session[:_SESSION_ID_SHOWN] + "…"
     return shown
@@ -299,7 +305,8 @@ def _literal(secret: str) -> _Literal:
     """Build what finds one secret: as it is, with any character encoded in any way, or within base64."""
     raw = secret.encode()
     forms = [secret]
-    for before in range(3):
+    # Of a long one (a bearer token), a pattern of every form would take seconds to build.
+    for before in range(3 if len(secret) <= _LONGEST_WITHIN else 0):
         # Base64 of a longer text that holds the secret: which characters are its own depends on where it begins.
         coded = base64.b64encode(b"\0" * before + raw).decode()
         own = coded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]

@@ -71,6 +71,8 @@ _PROSE = re.compile(
     r"|\bDEBUG\b(?!.{0,400}(?:[eE]rror[tT]ype|[bB]ody)))"
     r"|\w{1,80}\{[^}]{1,400}\} \d"  # a metric
 )
+# What Claude Code says of a server that it does not start, in a list or at level DEBUG, and without a word of failure.
+_SET_ASIDE = re.compile(r"\(cached needs-auth\)|\bPending approval \(run ")
 _BACKTICKS = re.compile(r"`[^`]{1,400}`")
 _ANSWERED = re.compile(
     r"^\W{0,6}(?:HTTP(?:/[\d.]{1,3})?:? \d{3}(?:$|:| [A-Z(]| from)|[sS]tatus\W)"
@@ -91,7 +93,7 @@ _TROUBLE = (
     "gateway", "blocked", "overloaded", "timeout", "timed out", "time out", "could", "cannot", "can't", "not found",
     "not supported", "not valid", "not allowed", "not available", "not followed", "not be ", "not match", "not recogni",
     "not installed", "not authori", "not listed", "does not", "too many", "curl: (", "rate limit", "slow down",
-    "slowdown", "no such", "must ", "without a", "no aws", "response code",
+    "slowdown", "no such", "must ", "without a", "no aws", "response code", "needs-auth", "pending approval",
 )
 # fmt: on
 # Asking whether OAuth is there is answered with 404 or 405 by most servers.
@@ -181,7 +183,7 @@ def names_exception(line: str) -> bool:
 
 def is_error(line: str) -> bool:
     """Whether a line is one of failure, and not just one that holds such words."""
-    return bool(_ERROR_LINE.match(line))
+    return bool(_ERROR_LINE.match(line) or _SET_ASIDE.search(line))
 
 
 def is_answer(line: str) -> bool:
@@ -196,7 +198,7 @@ def unquoted(line: str) -> str:
 
 def is_prose(line: str) -> bool:
     """Whether a line explains or quotes something: the answer of a model, the result of a tool."""
-    return bool(_PROSE.match(line))
+    return bool(_PROSE.match(line)) and not _SET_ASIDE.search(line)
 
 
 def is_fallback(words: str) -> bool:

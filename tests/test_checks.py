@@ -19,11 +19,13 @@ import anyio
 import jsonschema
 import pytest
 from conftest import network_of
+from logins import BESIDE_A_REFUSAL, HEALTHY
+from logins import PROVOCATIONS as OF_LOGINS
 
 from mcpdoctor import ceiling, engine, from_files, matrix, measuring
 from mcpdoctor.catalogue import About, Catalogue
 from mcpdoctor.clients import known
-from mcpdoctor.lab import FAULTS, Lab, Options, limiters
+from mcpdoctor.lab import FAULTS, Lab, Options, limiters, tokens
 from mcpdoctor.lab.programs import PROGRAMS
 from mcpdoctor.model import Finding, Report, Result, Severity
 from mcpdoctor.render import report_json
@@ -249,6 +251,7 @@ PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "auth-signature-counts": as_it_is,
     "auth-anonymous": unsigned,
     "auth-fallback": unsigned_and_wrongly_signed,
+    **OF_LOGINS,
     "open-unsupported-protocol": as_it_is,
     "open-rpc-error": as_it_is,
     "open-invalid-answer": as_it_is,
@@ -292,7 +295,7 @@ def test_a_check_fires_on_its_fault_and_is_the_only_cause(slug: str, scene: Scen
         assert result.works is (None if slug == "rate-limited" else False)
         assert result.stage in check.stage
     else:
-        assert result.works is True
+        assert result.works is (slug not in BESIDE_A_REFUSAL)
     for text in (finding.text, finding.remedy):
         assert "unknown" not in text.lower()
         assert not re.search(r"[{}]|None\b", text.replace("{region}", ""))
@@ -310,7 +313,9 @@ def test_every_check_has_a_fault_and_a_provocation_and_no_fault_is_forgotten(cat
     limits = {f"limit/{kind}" for kind in get_args(limiters.Kind)}
     assert {catalogue.checks[slug].lab for slug in about[About.CEILING]} - set(FAULTS) - limits == set()
     named = {check.lab for check in probed.values()}
-    assert set(FAULTS) - named == set(VARIANTS) | {"healthy/none", "healthy/signed", "healthy/signed-only"}
+    assert set(FAULTS) - named == set(VARIANTS) | {
+        f"healthy/{name}" for name in ("none", "signed", "signed-only", "bearer")
+    }
 
 
 @pytest.fixture(scope="session")
@@ -320,6 +325,7 @@ def healthy(lab: Lab, catalogue: Catalogue) -> tuple[Result, ...]:
         FAULTS["healthy/signed"].url(): "default",
         FAULTS["healthy/signed-only"].url(): "default",
         FAULTS["healthy/none"].url(): "none",
+        HEALTHY: f"bearer:{tokens.VARIABLE}",
         lab.endpoints["agentcore-gateway"]: "default",
         lab.endpoints["eks-mcp/us-east-1"]: "default",
     }

@@ -86,7 +86,7 @@ def test_what_is_no_reference_is_refused_and_what_may_be_a_key_is_not_repeated(r
     with pytest.raises(Unusable) as refused:
         check_reference(reference)
     assert str(refused.value) == (
-        f"{shown} is no credential reference; write default, env, profile:NAME or none. "
+        f"{shown} is no credential reference; write default, env, profile:NAME, bearer:VARIABLE or none. "
         "Keys are never given on the command line."
     )
 

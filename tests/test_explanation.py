@@ -448,6 +448,51 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     ),
     "client-proxy-read-only": (lambda _: "ToolError: Tool 'aws___run_script' is not available in read-only mode.",),
     "client-oauth-attempt": (lambda _: OAuthRegistrationError("Registration failed: 404 Not Found"),),
+    "client-oauth-no-registration": (
+        lambda _: "Error: Incompatible auth server: does not support dynamic client registration",
+    ),
+    "client-oauth-redirect-not-allowed": (
+        lambda _: (
+            "Error: Dynamic registration failed: HTTP 400: "
+            '{"error":"invalid_redirect_uri","error_description":"The redirection URI https://app.example/cb is not '
+            'allowed by this server."}'
+        ),
+    ),
+    "client-oauth-registration-gone": (
+        lambda _: "Error: OAuth login failed: HTTP 400 Bad Request: redirect_uri is not registered for this client",
+    ),
+    "client-oauth-resource-missing": (
+        lambda _: "Error: authorization failed: HTTP 400: the resource parameter is required",
+        lambda _: 'Error: token request failed: {"error":"invalid_target"}',
+    ),
+    "client-oauth-page-refused": (
+        lambda _: "Error: https://us-east-1.oauth.signin.aws/v1/authorize?client_id=x answered HTTP 400 with text/html",
+    ),
+    "client-oauth-signin-denied": (
+        lambda _: (
+            "Error: AccessDeniedException: User: arn:aws:iam::123456789012:user/dev is not authorized to perform: "
+            "signin:AuthorizeOAuth2Access on resource: arn:aws:signin:us-east-1:123456789012:service-principal/x"
+        ),
+    ),
+    "client-oauth-fips": (
+        lambda _: (
+            "Error: Invalid Configuration: FIPS endpoints are not supported for OAuth operations. Disable FIPS or use "
+            "a non-OAuth operation."
+        ),
+    ),
+    "client-oauth-metadata-field": (
+        lambda _: (
+            'ZodError: [{"expected":"array","code":"invalid_type","path":["code_challenge_methods_supported"],'
+            '"message":"Invalid input: expected array, received undefined"}]'
+        ),
+    ),
+    "client-approval-pending": (
+        lambda _: (
+            "Checking MCP server health...\n\naws-mcp: uvx mcp-proxy-for-aws-cli@latest "
+            "https://aws-mcp.us-east-1.api.aws/mcp - ⏸ Pending approval (run `claude` to approve)\n"
+        ),
+    ),
+    "client-needs-auth-cached": (lambda _: '[DEBUG] MCP server "aws-mcp": Skipping connection (cached needs-auth)\n',),
     "client-old-transport": (over_sse, lambda place: formatted(cast_exc(over_sse(place)))),
     "client-command-missing": (over_stdio("no-such-mcp-server"), lambda _: "Error: spawn no-such-server ENOENT"),
     "client-server-exited": (over_stdio(sys.executable, "-c", "pass"),),

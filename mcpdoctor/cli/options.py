@@ -157,7 +157,8 @@ targets = together(
         multiple=True,
         metavar="REF",
         callback=read_credentials,
-        help="Credential to use: default, env, profile:NAME, or none (unsigned). Never a key.",
+        help="Credential to use: default, env, profile:NAME, bearer:VARIABLE (an OAuth token, from an environment "
+        "variable), or none (unsigned). Never a key.",
     ),
     click.option(
         "-p", "--profile", "profiles", multiple=True, metavar="NAME", help="The same as --credential profile:NAME."

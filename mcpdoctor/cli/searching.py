@@ -69,9 +69,11 @@ def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False, ma
         machines: from where, where that is not here alone.
 
     Raises:
-        click.UsageError: nobody is there to answer.
+        click.UsageError: nobody is there to answer, or the plan holds a bearer token.
         click.Abort: the answer was no.
     """
+    if any(cell.configuration.bearer for cell in plan.cells):
+        raise click.UsageError("A ceiling is not measured with a bearer token; check tells whether the token is taken.")
     if not asked:
         return
     if os.environ.get("CI") or not (sys.stdin and sys.stdin.isatty()):

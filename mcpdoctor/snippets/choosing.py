@@ -88,6 +88,10 @@ def usable(configuration: Configuration) -> Configuration:
     if re.match(r"http://(?!(?:localhost|127\.0\.0\.1|\[::1\])(?:[:/?]|$))", endpoint, re.IGNORECASE):
         raise Unusable(f"{endpoint} is not encrypted; write https://. Plain http is for servers on this machine.")
     check_reference(configuration.credential)
+    if configuration.bearer:
+        raise Unusable(
+            "A snippet holds no bearer token, and how a client takes one differs; see the manual of the client."
+        )
     if not configuration.signed:
         return configuration
     for option, value in (("--service", configuration.service), ("--region", configuration.region)):

@@ -6,6 +6,7 @@ import json
 import re
 from string import Template
 
+from mcpdoctor.bearer import variable_of
 from mcpdoctor.credentials import profile_of
 from mcpdoctor.model import Configuration
 from mcpdoctor.snippets.libraries import Library
@@ -14,6 +15,20 @@ _ENOUGH = "# ---\n"
 """Ends what is enough for who has a program already."""
 
 _EMPTY_ARGUMENT = re.compile(r"^ *\w+=\$(\w+),\n|(?<=\()\w+=\$(\w+)(?=\))", re.MULTILINE)
+
+
+_BEARER = """\
+import os
+
+import httpx
+from mcp.client.streamable_http import streamable_http_client
+from strands.tools.mcp import MCPClient
+
+token = {"Authorization": "Bearer " + os.environ[$variable]}
+client = MCPClient(
+    lambda: streamable_http_client($endpoint, http_client=httpx.AsyncClient(headers=token, timeout=60))
+)"""
+"""Only a report shows it, for the one library that it shows: a token is no part of the ready snippets."""
 
 
 def program(library: Library, configuration: Configuration, name: str) -> str:
@@ -31,6 +46,8 @@ def program(library: Library, configuration: Configuration, name: str) -> str:
 
 def fragment(library: Library, configuration: Configuration) -> str:
     """The part of the program that makes the client, without a line end at its end."""
+    if (variable := variable_of(configuration.credential)) is not None:
+        return Template(_BEARER).substitute(endpoint=_literal(configuration.endpoint), variable=_literal(variable))
     return _filled(library, configuration, "aws").partition(_ENOUGH)[0].rstrip()
 
 
