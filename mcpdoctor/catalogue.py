@@ -214,6 +214,7 @@ class Endpoint:
         names_service: its own documentation passes the service to the proxy, although the proxy would infer it.
         read_only: what is left of its tools where the proxy hides what may change something; empty where it is enough.
         removed_tools: tools that it no longer has, each with the one to use.
+        never_empty: whether it has tools for every caller, so that an empty list means that it throttles.
         inert_actions: IAM actions, with `*`, that neither allow nor deny anything any more.
         replaces: packages of local servers whose tools it has as well.
     """
@@ -238,6 +239,7 @@ class Endpoint:
     names_service: bool = False
     read_only: str = ""
     removed_tools: Mapping[str, str] = field(default_factory=dict)
+    never_empty: bool = False
     inert_actions: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     quota: Quota = field(default_factory=Quota)

@@ -6,13 +6,12 @@ saved report can be judged again with newer checks.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import urlsplit
 
+from mcpdoctor.answers import document as read_document
 from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue, Check, Condition, FactRule
 from mcpdoctor.challenges import challenge_facts
 from mcpdoctor.failures import Chain, format_chain
@@ -63,9 +62,12 @@ def read(exchange: Exchange) -> Said:
     request_id = next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), None)
     error_type = _bare_type(headers.get("x-amzn-errortype"))
     body = exchange.body or ""
-    if "html" in headers.get("content-type", "") or body.lstrip().lower().startswith(("<!doctype", "<html")):
+    document = read_document(body)
+    # A server that calls its JSON-RPC text/html is an MCP server all the same, if one that clients do not understand.
+    spoken = isinstance(document, dict) and "jsonrpc" in document
+    page = "html" in headers.get("content-type", "") or body.lstrip().lower().startswith(("<!doctype", "<html"))
+    if page and not spoken:
         return Said(kind="html", error_type=error_type, message=_title(body), request_id=request_id)
-    document = _document(body)
     if not isinstance(document, dict):
         kind = "other" if body.strip() else "empty"
         code, words = (re.search(rf"<{tag}>([^<]{{1,400}})</{tag}>", body) for tag in ("Code", "Message"))
@@ -105,7 +107,7 @@ def throttled(trace: Trace, catalogue: Catalogue) -> bool:
         return False
     said = read(exchange)
     return any(
-        matches(condition, trace, exchange, said, {}) is not None
+        matches(condition, trace, exchange, said, trace.facts) is not None
         for check in catalogue.checks.values()
         if check.cause is Cause.RATE_LIMITED and trace.stage in check.stage
         for condition in check.when
@@ -470,10 +472,14 @@ def trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str
         **challenge_facts(headers),
         "location": headers.get("location", "an address it does not name"),
         "content_kind": _content_kind(said, headers),
+        "answer_unfit": exchange is not None and exchange.problem is not None,
+        "answer_problem": (exchange.problem if exchange else None)
+        or f"it is no answer to the request ({_content_kind(said, headers)})",
         "retry_after": wait,
         "retry_note": f" ({wait}{' s' if wait.isdigit() else ''}, says its Retry-After header)" if wait else "",
         "answer_complete": exchange is not None and exchange.complete,
         "timeout_note": f" (HTTP {status} came, the body did not end)" if status else "",
+        "server_protocol": "in a revision that it does not name",
         "root_message": f"{root.type}: {root.message}" if root else "no exception",
         "chain": " / ".join(format_chain(chain) for chain in trace.failures) or "none",
         "evidence": f"{evidence} (request id {said.request_id})" if said.request_id and status else evidence,
@@ -495,35 +501,6 @@ def _status(traces: Sequence[Trace], decided: Trace | None) -> int | None:
         if exchange is not None:
             return exchange.status
     return None
-
-
-def _document(body: str) -> Any:
-    """The JSON document of a body; of an event stream, the first response in it, else its last event."""
-    text = body.strip()
-    if text.startswith(("{", "[")):
-        return _json(text)
-    events = [_json(data) for data in event_data(body)]
-    answers = [one for one in events if isinstance(one, dict) and ("result" in one or "error" in one)]
-    return answers[0] if answers else events[-1] if events else None
-
-
-def event_data(body: str) -> list[str]:
-    """The data of each event of an event stream, its lines joined (HTML standard, section 9.2.6)."""
-    events, lines = [], list[str]()
-    for line in [*re.split(r"\r\n|\r|\n", body), ""]:
-        if line.startswith("data:"):
-            lines.append(line[5:].removeprefix(" "))
-        elif not line and lines:
-            events.append("\n".join(lines))
-            lines = []
-    return events
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _bare_type(value: object) -> str | None:

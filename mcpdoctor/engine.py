@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ import anyio
 import anyio.abc
 import httpx
 
-from mcpdoctor import __version__, bearer, challenges, probes
+from mcpdoctor import __version__, bearer, challenges, probes, revisions
 from mcpdoctor.catalogue import Catalogue, Quota
 from mcpdoctor.diagnosis import Said, deciding, read, scope_facts, throttled, unexplained
 from mcpdoctor.failures import Chain
@@ -75,6 +76,7 @@ class Settings:
         environ: environment variables of the user.
         standby: environment variables with the keys of the lab; None against real servers.
         fail_on: see `diagnosis.exit_code`.
+        revisions: whether each server is asked which revisions of MCP it speaks: one more request for each of them.
     """
 
     timeout_s: float = 10.0
@@ -84,6 +86,7 @@ class Settings:
     environ: Mapping[str, str] = field(default_factory=dict)
     standby: Mapping[str, str] | None = None
     fail_on: Severity | None = Severity.ERROR
+    revisions: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -514,6 +517,9 @@ class _Run:
         lane: _Lane,
         signer: probes.Signer | None,
         check: Callable[[Exchange, Any], None],
+        *,
+        body: bytes | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> _Attempt:
         """One POST of our own, and the end of the session it may have opened.
 
@@ -530,7 +536,7 @@ class _Run:
             started = time.perf_counter()
             with evidence(secrets) as outcome:
                 with anyio.fail_after(self.settings.timeout_s) as transcript.scope:
-                    await probes.post(lane.client, url, signer, cell.headers)
+                    await probes.post(lane.client, url, signer, {**cell.headers, **more}, body=body)
                 check(transcript.exchanges[-1], probes.heard(transcript))
             elapsed_s = _since(started) - transcript.waited_s
             sent = Trace(stage=Stage.HTTP, verdict=Verdict.FAILED, exchanges=tuple(transcript.exchanges))
@@ -541,6 +547,7 @@ class _Run:
             facts["answer"] = said.kind
             facts["answered_in_full"] = transcript.exchanges[-1].complete
             facts |= probes.clock_facts(transcript.exchanges[-1], time.time())
+            facts |= probes.refused_revision(said, transcript.last_body)
         if session_id := transcript.last_headers.get("mcp-session-id"):
             self.background.start_soon(self._release, cell, lane, signer, session_id)
         return _Attempt(transcript=transcript, outcome=outcome, facts=facts, elapsed_s=round(max(elapsed_s, 0.0), 6))
@@ -578,6 +585,23 @@ class _Run:
                 proxy=lane.proxy,
             )
             await _Conversation(cell, signer, transport, talk, timeout_s=self.settings.timeout_s).hold()
+        if self.settings.revisions:
+            spoken = await self._revisions(cell, lane, signer)
+            talk.traces[:] = [
+                replace(one, facts={**one.facts, **spoken}) if one.stage is Stage.OPEN else one for one in talk.traces
+            ]
+
+    async def _revisions(self, cell: Cell, lane: _Lane, signer: probes.Signer | None) -> dict[str, Fact]:
+        """Which revisions the server speaks; what throttling or the network left unanswered is left out."""
+        answers: dict[str, tuple[str, ...]] = {}
+        for revision in revisions.REVISIONS:
+            body, more = revisions.question(revision)
+            attempt = await self._post(cell, lane, signer, _take, body=body, more=more)
+            last = deciding(attempt.trace(Stage.OPEN, {}))
+            if last is None or last.status is None or cell.configuration.signed in lane.throttled:
+                break
+            answers[revision] = revisions.offered(attempt.transcript.last_body)
+        return revisions.facts(answers)
 
 
 class _Conversation:
@@ -613,7 +637,9 @@ class _Conversation:
                 async with self._stage(Stage.OPEN):
                     await probes.open_session(one, self.facts)
                 async with self._stage(Stage.LIST):
-                    await probes.list_tools(one, self.facts)
+                    endpoint = self.cell.endpoint
+                    never_empty = endpoint is not None and endpoint.never_empty
+                    await probes.list_tools(one, self.facts, never_empty=never_empty)
                 tools = self.facts.get("tools", ())
                 await self._call(one, tools if isinstance(tools, tuple) else ())
                 closing.deadline = anyio.current_time() + self.timeout_s
@@ -628,8 +654,9 @@ class _Conversation:
         endpoint, call = self.cell.endpoint, self.cell.call
         signed = self.cell.configuration.signed or self.cell.configuration.bearer
         if call is not None:
+            removed = endpoint.removed_tools if endpoint is not None else {}
             async with self._stage(Stage.CALL, listed=tools):
-                await probes.call_tool(one, call, self.facts)
+                await probes.call_tool(one, call, self.facts, removed=removed)
         elif signed and endpoint is not None and endpoint.credential_probe:
             async with self._stage(Stage.CALL):
                 await probes.probe_credential(one, endpoint, self.transcript, self.facts)
@@ -653,7 +680,11 @@ class _Conversation:
     def _keep(self, stage: Stage, outcome: Outcome) -> None:
         exchanges = tuple(self.transcript.exchanges[self.seen :])
         self.seen = len(self.transcript.exchanges)
-        self.facts["session"] = any("mcp-session-id" in one.headers for one in self.transcript.exchanges)
+        all_of_them = self.transcript.exchanges
+        self.facts["session"] = any("mcp-session-id" in one.headers for one in all_of_them)
+        self.facts["initialized"] = any(one.rpc_method == "initialize" and one.status == 200 for one in all_of_them)
+        if stage is Stage.OPEN:
+            self.facts |= probes.answers_as(exchanges)
         elapsed_s = round(max(_since(self.started) - self.transcript.waited_s, 0.0), 6)
         self.keep(outcome.trace(stage, elapsed_s=elapsed_s, facts=self._shown(), exchanges=exchanges))
 
@@ -666,6 +697,10 @@ class _Conversation:
             return tuple(clean(one, secrets=self.secrets) for one in value) if isinstance(value, tuple) else value
 
         return {name: masked(value) for name, value in self.facts.items()}
+
+
+def _take(exchange: Exchange, said: Any) -> None:
+    """Whatever was answered is an answer."""
 
 
 def _complete(traces: list[Trace], interrupted: str | None) -> tuple[Trace, ...]:

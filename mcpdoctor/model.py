@@ -206,6 +206,8 @@ class Exchange:
         body_size: bytes of body that were read.
         complete: whether the body was read to its end.
         elapsed_s: seconds from sending the request to the last byte read.
+        problem: what keeps an MCP client from taking this as the answer to its request, as half a sentence; None where
+            nothing does, and where the server refused.
     """
 
     method: str
@@ -217,6 +219,7 @@ class Exchange:
     body_size: int = 0
     complete: bool = False
     elapsed_s: float = 0.0
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

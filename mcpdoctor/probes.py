@@ -13,17 +13,20 @@ import json
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from mcpdoctor import __version__
+from mcpdoctor import __version__, revisions
+from mcpdoctor.answers import decoded
 from mcpdoctor.bearer import sent_facts
 from mcpdoctor.catalogue import Catalogue, Endpoint
 from mcpdoctor.credentials import Resolved
@@ -49,6 +52,8 @@ _REQUEST_ID = 1
 _MAX_PAGES = 10
 _REFUSAL = re.compile(r"(?i)expired|credential|identity|authenticat|authoriz|token|denied|too many|throttl|limit")
 _LOOPBACK = re.compile(r"localhost\.?|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)
+# Names of tools that models on Amazon Bedrock take (ToolSpecification of its Converse API).
+_BEDROCK_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _REGION_IN_URL = re.compile(r"(?<![a-z0-9])([a-z]{2}(?:-[a-z]+)+-\d)(?![a-z0-9])")
 
 # What OpenSSL says, and what it comes down to; the first that is found counts.
@@ -131,6 +136,7 @@ def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
         "url_valid": problem is None,
         "deadline_s": deadline_s,
         "max_body_mib": MAX_BODY // 2**20,
+        "mcp_version": _mcp_version(),
         "sigv4_known": bool(cell.endpoint and "sigv4" in cell.endpoint.auth),
         "bearer_known": cell.endpoint is None or cell.endpoint.takes_tokens,
         "yours": cell.endpoint is None or cell.endpoint.yours,
@@ -146,6 +152,11 @@ def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
     facts["port"] = port_of(url)
     facts |= _catalogue_facts(cell, catalogue)
     return Trace(stage=Stage.PARSE, verdict=Verdict.FAILED if facts["insecure"] else Verdict.PASSED, facts=facts)
+
+
+@cache
+def _mcp_version() -> str:
+    return importlib.metadata.version("mcp")
 
 
 def url_problem(url: str) -> str | None:
@@ -322,20 +333,26 @@ def initialize_body() -> bytes:
 
 
 async def post(
-    client: httpx.AsyncClient, url: str, signer: Signer | None, more: Mapping[str, str] = MappingProxyType({})
+    client: httpx.AsyncClient,
+    url: str,
+    signer: Signer | None,
+    more: Mapping[str, str] = MappingProxyType({}),
+    *,
+    body: bytes | None = None,
 ) -> None:
-    """Send `initialize`, signed or not, and read the answer; the transcript has it.
+    """Send one JSON-RPC request, signed or not, and read the answer; the transcript has it.
 
     Args:
         client: sends it.
         url: where to.
         signer: signs it; None for no signature.
         more: headers that are not signed.
+        body: the request, with the id 1; `initialize` where none is given.
 
     Raises:
         httpx.TransportError: no complete answer came.
     """
-    body = initialize_body()
+    body = body or initialize_body()
     headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     if signer is not None:
         headers |= signer.sign("POST", url, body)
@@ -366,7 +383,7 @@ def heard(transcript: Transcript) -> Said | None:
     if not transcript.exchanges or transcript.exchanges[-1].status is None:
         return None
     last = transcript.exchanges[-1]
-    return read(replace(last, body=transcript.last_body.decode("utf-8", errors="replace")))
+    return read(replace(last, body=decoded(transcript.last_body)))
 
 
 def heard_first(transcript: Transcript) -> Said | None:
@@ -374,7 +391,7 @@ def heard_first(transcript: Transcript) -> Said | None:
     first = transcript.first_post
     if first is None or first.status is None:
         return None
-    return read(replace(first, body=transcript.first_body.decode("utf-8", errors="replace")))
+    return read(replace(first, body=decoded(transcript.first_body)))
 
 
 def check_http(exchange: Exchange, said: Said) -> None:
@@ -492,14 +509,22 @@ async def session(
 
 async def open_session(one: ClientSession, facts: dict[str, Fact]) -> None:
     """Initialize the session. Raises what the SDK raises."""
-    facts["mcp_version"] = importlib.metadata.version("mcp")
     result = await one.initialize()
     facts["protocol"] = clean(str(result.protocolVersion), limit=40)
     facts["server_name"] = clean(f"{result.serverInfo.name} {result.serverInfo.version}", limit=100)
 
 
-async def list_tools(one: ClientSession, facts: dict[str, Fact]) -> None:
-    """List the tools, page by page. Raises what the SDK raises."""
+async def list_tools(one: ClientSession, facts: dict[str, Fact], *, never_empty: bool = False) -> None:
+    """List the tools, page by page. Raises what the SDK raises.
+
+    Args:
+        one: the session.
+        facts: what is observed.
+        never_empty: whether this server is known to have tools, so that a list without any is a refusal.
+
+    Raises:
+        Refused: it has tools, and listed none.
+    """
     names: list[str] = []
     cursor: str | None = None
     for _ in range(_MAX_PAGES):
@@ -510,10 +535,22 @@ async def list_tools(one: ClientSession, facts: dict[str, Fact]) -> None:
             break
     facts["tool_count"] = len(names)
     facts["tools"] = tuple(names)
+    if refused := tuple(name for name in names if not _BEDROCK_TOOL.fullmatch(name)):
+        facts["tools_bedrock_refuses"] = refused
+    if never_empty and not names:
+        raise Refused
 
 
-async def call_tool(one: ClientSession, call: Call, facts: dict[str, Fact]) -> None:
+async def call_tool(
+    one: ClientSession, call: Call, facts: dict[str, Fact], *, removed: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Call a tool that the user or the catalogue named.
+
+    Args:
+        one: the session.
+        call: the tool and its arguments.
+        facts: what is observed; `listed` in it, the names of the tools that there are, is taken out.
+        removed: tools that the server is known to have no longer, each with the one to use.
 
     Raises:
         Refused: the tool answered with an error.
@@ -521,7 +558,7 @@ async def call_tool(one: ClientSession, call: Call, facts: dict[str, Fact]) -> N
     facts["tool"] = call.tool
     listed = facts.pop("listed", ())
     if isinstance(listed, tuple) and listed:
-        facts["tool_listed"] = call.tool in listed
+        facts |= _facts_of_name(call.tool, listed, removed)
     result = await one.call_tool(call.tool, dict(call.arguments))
     text = " ".join(getattr(part, "text", "") for part in result.content)
     if result.isError:
@@ -529,6 +566,31 @@ async def call_tool(one: ClientSession, call: Call, facts: dict[str, Fact]) -> N
         facts["tool_message"] = clean(" ".join(text.split()), limit=300) or "no text"
         raise Refused
     facts["tool_answer_size"] = len(text)
+
+
+def _facts_of_name(tool: str, listed: tuple[str, ...], removed: Mapping[str, str]) -> dict[str, Fact]:
+    """Whether there is a tool of this name, and which one may have been meant."""
+    facts: dict[str, Fact] = {"tool_listed": tool in listed, "tool_removed": False, "tool_hint": "Correct --tool."}
+    if tool in listed:
+        return facts
+    if tool in removed:
+        return {**facts, "tool_removed": True, "replacement": removed[tool]}
+    # Servers of AWS put a prefix and three underscores before the names of tools.
+    bare = tool.rpartition("___")[2]
+    near = [name for name in listed if name.rpartition("___")[2] == bare] or get_close_matches(tool, listed, n=1)
+    if near:
+        facts["tool_hint"] = f"You may mean --tool {near[0]}."
+    return facts
+
+
+def answers_as(exchanges: Sequence[Exchange]) -> dict[str, Fact]:
+    """How the server answers requests: with one JSON document each, or with a stream of events."""
+    kinds = {
+        "SSE" if "text/event-stream" in one.headers.get("content-type", "") else "JSON"
+        for one in exchanges
+        if one.method == "POST" and one.status == httpx.codes.OK and one.rpc_method is not None
+    }
+    return {"answers_as": " and ".join(sorted(kinds))} if kinds else {}
 
 
 async def one_call(one: ClientSession, call: Call | None) -> None:
@@ -579,10 +641,18 @@ async def probe_credential(
     facts["signature_counts"] = bool(re.search(endpoint.probe_answer, text))
 
 
+def refused_revision(said: Said | None, body: bytes) -> dict[str, Fact]:
+    """The revisions that a server names which does not speak the one that it was asked for."""
+    if said is None or said.kind != "rpc-error":
+        return {}
+    named = revisions.offered(body)
+    return {"server_protocol": " or ".join(named)} if named else {}
+
+
 def protocol_facts(said: Said | None, body: bytes) -> dict[str, Fact]:
     """Whether the installed SDK speaks the revision in an answer to `initialize`."""
     if said is None or said.kind != "rpc-result":
-        return {}
+        return refused_revision(said, body)
     from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
 
     found = re.search(rb'"protocolVersion"\s*:\s*"([^"]{1,40})"', body)

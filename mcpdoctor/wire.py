@@ -23,6 +23,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 import anyio
 import httpx
 
+from mcpdoctor.answers import decoded, problem
 from mcpdoctor.model import Exchange, Unusable
 from mcpdoctor.redaction import clean, clean_headers
 
@@ -455,6 +456,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
                 body_size=len(body),
                 complete=complete,
                 elapsed_s=round(time.perf_counter() - started, 6),
+                problem=_problem(request, response, body, complete=complete),
             )
         )
 
@@ -465,7 +467,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
 
 def _text(body: bytes, secrets: Collection[str]) -> str:
     # Masking needs a secret whole, so a little more than what is kept is looked at.
-    return clean(body[: 4 * KEPT_BODY].decode("utf-8", errors="replace"), limit=KEPT_BODY, secrets=secrets)
+    return clean(decoded(body[: 4 * KEPT_BODY]), limit=KEPT_BODY, secrets=secrets)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -537,12 +539,32 @@ class _Body(httpx.AsyncByteStream):
 
 def rpc_method(request: httpx.Request) -> str | None:
     """The JSON-RPC method in the body of a request; None where there is none."""
+    method = _message(request).get("method")
+    return method if isinstance(method, str) else None
+
+
+def _message(request: httpx.Request) -> dict[str, Any]:
+    """The JSON-RPC message that a request carries; empty where there is none."""
     try:
         message = json.loads(request.content)
     except (ValueError, httpx.RequestNotRead):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _problem(request: httpx.Request, response: httpx.Response | None, body: bytes, *, complete: bool) -> str | None:
+    """What keeps an MCP client from taking an answer; see `answers.problem`."""
+    message = _message(request) if request.method == "POST" else {}
+    if response is None or "method" not in message:
         return None
-    method = message.get("method") if isinstance(message, dict) else None
-    return method if isinstance(method, str) else None
+    content = response.headers.get("content-type")
+    return problem(
+        status=response.status_code,
+        content_type=content,
+        body=body,
+        request_id=message.get("id"),
+        complete=complete,
+    )
 
 
 async def read_answer(response: httpx.Response, request_id: object) -> None:

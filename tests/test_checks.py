@@ -27,7 +27,7 @@ from mcpdoctor.catalogue import About, Catalogue
 from mcpdoctor.clients import known
 from mcpdoctor.lab import FAULTS, Lab, Options, limiters, tokens
 from mcpdoctor.lab.programs import PROGRAMS
-from mcpdoctor.model import Finding, Report, Result, Severity
+from mcpdoctor.model import Cause, Finding, Report, Result, Severity
 from mcpdoctor.render import report_json
 from mcpdoctor.samples import Operation, Outcome, Stop
 from mcpdoctor.verdict import conclude
@@ -60,6 +60,7 @@ class Scene:
     directory: Path
     url: str = ""
     services: tuple[str, ...] = ("aws-mcp",)
+    revisions: bool = False
     regions: tuple[str, ...] = ("us-east-1",)
     credentials: tuple[str, ...] = ("default",)
     environ: dict[str, str] = field(default_factory=dict)
@@ -77,7 +78,9 @@ class Scene:
         )
         axes = matrix.Axes(regions=self.regions, services=self.services, credentials=self.credentials)
         plan = matrix.expand([self.url], axes, self.catalogue, call=self.call)
-        settings = engine.Settings(timeout_s=self.timeout_s, environ=self.environ, standby=self.standby)
+        settings = engine.Settings(
+            timeout_s=self.timeout_s, environ=self.environ, standby=self.standby, revisions=self.revisions
+        )
         return anyio.run(engine.run, plan, self.catalogue, network, settings)
 
     def aws_config(self, text: str) -> None:
@@ -197,6 +200,27 @@ def no_such_tool(scene: Scene) -> None:
     scene.call = matrix.Call(tool="no_such_tool", arguments={})
 
 
+def calling_a_removed_tool(scene: Scene) -> None:
+    scene.call = matrix.Call(tool="aws___call_aws", arguments={})
+
+
+def calling_without_prefix(scene: Scene) -> None:
+    scene.call = matrix.Call(tool="search_documentation", arguments={"search_phrase": "s3"})
+
+
+def asking_for_revisions(scene: Scene) -> None:
+    scene.credentials, scene.revisions = ("none",), True
+
+
+def as_agentcore(scene: Scene) -> None:
+    scene.services = ("bedrock-agentcore",)
+
+
+def soon_and_calling(scene: Scene) -> None:
+    soon(scene)
+    calling(scene)
+
+
 def unsigned_and_wrongly_signed(scene: Scene) -> None:
     scene.services, scene.credentials = ("bedrock-agentcore",), ("default", "none")
 
@@ -256,9 +280,18 @@ PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "open-rpc-error": as_it_is,
     "open-invalid-answer": as_it_is,
     "open-client-hangs": soon,
+    "open-session-id-missing": as_it_is,
+    "open-not-latest-revision": asking_for_revisions,
     "list-rpc-error": as_it_is,
     "list-no-tools": as_it_is,
+    "list-throttled": as_it_is,
+    "runtime-failure": as_agentcore,
+    "runtime-slow-start": as_agentcore,
+    "runtime-not-mcp": as_agentcore,
     "call-unknown-tool": no_such_tool,
+    "call-removed-tool": calling_a_removed_tool,
+    "call-tool-throttled": calling,
+    "call-tool-denied": calling,
     "call-tool-error": calling,
     "unexplained": as_it_is,
     "rate-limited": as_it_is,
@@ -292,7 +325,7 @@ def test_a_check_fires_on_its_fault_and_is_the_only_cause(slug: str, scene: Scen
     if check.severity is Severity.ERROR:
         assert [slug] == [one.check for one in result.findings if one.severity in WEIGHTY]
         assert result.cause is check.cause
-        assert result.works is (None if slug == "rate-limited" else False)
+        assert result.works is (None if check.cause is Cause.RATE_LIMITED else False)
         assert result.stage in check.stage
     else:
         assert result.works is (slug not in BESIDE_A_REFUSAL)
@@ -313,9 +346,21 @@ def test_every_check_has_a_fault_and_a_provocation_and_no_fault_is_forgotten(cat
     limits = {f"limit/{kind}" for kind in get_args(limiters.Kind)}
     assert {catalogue.checks[slug].lab for slug in about[About.CEILING]} - set(FAULTS) - limits == set()
     named = {check.lab for check in probed.values()}
-    assert set(FAULTS) - named == set(VARIANTS) | {
-        f"healthy/{name}" for name in ("none", "signed", "signed-only", "bearer")
-    }
+    assert set(FAULTS) - named == set(VARIANTS) | HEALTHY
+
+
+HEALTHY = {
+    "healthy/none",
+    "healthy/signed",
+    "healthy/signed-only",
+    "healthy/bearer",
+    "healthy/events-with-liberties",
+    "healthy/events-before-answer",
+    "healthy/string-ids",
+    "healthy/content-type-with-charset",
+    "healthy/more-fields",
+}
+"""Servers of the lab with which nothing is wrong, however odd some of them write."""
 
 
 @pytest.fixture(scope="session")
@@ -638,6 +683,26 @@ def test_the_schema_takes_a_check_about_a_ceiling_by_facts_and_without_a_stage(
     assert validator.is_valid({**table, **changes}) is valid
 
 
+NOT_TAKEN = {
+    "other-id": "the answer has the id 4711, the request had 0",
+    "id-null-in-words": 'the answer has the id "null", the request had 0',
+    "id-empty": 'the answer has the id "", the request had 0',
+    "id-null": "the answer has the id null, the request had 0",
+    "id-with-fraction": "the answer has the id 0.0, the request had 0",
+    "byte-order-mark": "a byte order mark stands before the JSON",
+    "trailing-text": "text follows the JSON document",
+    "two-documents": "another one follows the JSON document",
+    "batch": "it is a batch (a JSON array)",
+    "utf-16": "the JSON is written in UTF-16, not in UTF-8",
+    "content-type-html": "its content type is text/html; charset=utf-8;",
+    "content-type-text": "its content type is text/plain;",
+    "content-type-missing": "it has no content type;",
+    "events-of-another-name": "the event with the answer is called 'result'",
+    "error-without-code": "the JSON-RPC error has no code that is a whole number",
+    "error-code-in-words": "the JSON-RPC error has no code that is a whole number",
+}
+"""Answers of stage open for which the real client waits for ever, and what is said of each."""
+
 VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "http/redirect-same-origin": ("http-redirected", as_it_is),
     "http/json": ("http-not-mcp", as_it_is),
@@ -650,6 +715,16 @@ VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "auth/bad-signature": ("auth-bad-signature", as_it_is),
     "open/rate-limited-after-initialize": ("rate-limited", as_it_is),
     "list/denied": ("auth-access-denied", as_it_is),
+    "open/session-lost-in-200": ("http-session-lost", as_it_is),
+    "open/session-terminated": ("http-session-lost", as_it_is),
+    "open/session-id-missing-404": ("open-session-id-missing", as_it_is),
+    "open/latest-revision-only": ("open-unsupported-protocol", as_it_is),
+    "call/session-expired": ("http-session-lost", calling),
+    "call/accepted-only": ("open-client-hangs", soon_and_calling),
+    "call/unprefixed-tool": ("call-unknown-tool", calling_without_prefix),
+    **{f"open/{name}": ("open-client-hangs", soon) for name in NOT_TAKEN},
+    **{f"open/{name}": ("http-not-mcp", as_it_is) for name in ("accepted-only", "no-content", "empty")},
+    **{f"open/{name}": ("open-invalid-answer", as_it_is) for name in ("events-without-answer", "error-in-words")},
 }
 """Further faults of the lab, and the check that explains each."""
 
@@ -661,6 +736,72 @@ def test_a_further_fault_is_explained_by_one_check(fault: str, scene: Scene) -> 
     arrange(scene)
     [result] = scene.run().results
     assert [slug] == [finding.check for finding in result.findings if finding.severity in WEIGHTY]
+
+
+@pytest.mark.parametrize("name", NOT_TAKEN)
+def test_what_the_client_waits_for_in_vain_is_named_with_what_was_seen(name: str, scene: Scene) -> None:
+    scene.url = FAULTS[f"open/{name}"].url()
+    soon(scene)
+    [finding] = findings_of(scene.run())
+    assert f": {NOT_TAKEN[name]}" in finding.text
+
+
+def test_a_tool_called_without_its_prefix_is_named_with_the_one_that_was_meant(scene: Scene) -> None:
+    scene.url = FAULTS["call/unprefixed-tool"].url()
+    calling_without_prefix(scene)
+    [finding] = [one for one in findings_of(scene.run()) if one.severity in WEIGHTY]
+    assert finding.remedy == "You may mean --tool aws___search_documentation."
+
+
+@pytest.mark.parametrize("fault", sorted(HEALTHY - {"healthy/signed", "healthy/signed-only"}))
+def test_odd_answers_that_clients_take_give_no_finding_at_all(fault: str, scene: Scene) -> None:
+    scene.url, scene.call = FAULTS[fault].url(), ECHO
+    unsigned(scene)
+    [result] = scene.run().results
+    assert (result.works, result.stage.value, result.findings) == (True, "call", ())
+
+
+@pytest.mark.parametrize(
+    ("target", "credential", "form"),
+    [("eks-mcp", "default", "SSE"), ("agentcore-gateway", "default", "JSON"), ("healthy/none", "none", "JSON")],
+)
+def test_a_refused_get_and_a_stream_in_answer_to_it_are_both_healthy(
+    target: str, credential: str, form: str, scene: Scene
+) -> None:
+    """Servers of AWS answer GET and DELETE with 405; others open a stream. Neither is worth a word."""
+    name = {"eks-mcp": "eks-mcp/us-east-1"}.get(target, target)
+    scene.url = FAULTS[target].url() if target in FAULTS else scene.lab.endpoints[name]
+    scene.services, scene.credentials = (), (credential,)
+    before = len(scene.lab.requests)
+    [result] = scene.run().results
+    sent = {(one.method, one.status) for one in scene.lab.requests[before:] if one.method != "POST"}
+    assert ("GET", 200 if form == "SSE" else 405) in sent
+    assert (result.works, result.findings) == (True, ())
+    [opened] = [one for one in result.stages if one.stage.value == "open"]
+    assert opened.facts["answers_as"] == form
+
+
+def test_a_healthy_server_gives_no_finding_when_it_is_asked_for_its_revisions(scene: Scene) -> None:
+    scene.url = FAULTS["healthy/none"].url()
+    asking_for_revisions(scene)
+    before = len(scene.lab.requests)
+    [result] = scene.run().results
+    assert [one.severity for one in result.findings] == [Severity.INFO]
+    [opened] = [one for one in result.stages if one.stage.value == "open"]
+    assert opened.facts["revisions"] == ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+    assert opened.facts["revisions_refused"] == ("2026-07-28",)
+    seen = [one.rpc_method for one in scene.lab.requests[before:] if one.method == "POST"]
+    assert seen.count("server/discover") == 1
+    assert seen.count("initialize") == 6  # our own, the client's, and one for each revision
+
+
+def test_no_revision_is_asked_for_by_default(scene: Scene) -> None:
+    scene.url = FAULTS["healthy/none"].url()
+    unsigned(scene)
+    before = len(scene.lab.requests)
+    scene.run()
+    seen = [one.rpc_method for one in scene.lab.requests[before:] if one.method == "POST"]
+    assert (seen.count("initialize"), seen.count("server/discover")) == (2, 0)
 
 
 def test_a_wrong_service_that_aws_does_not_name_is_found_when_another_service_works(scene: Scene) -> None:

@@ -425,10 +425,32 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "auth-bad-credentials": (raised("auth/unknown-key"),),
     "auth-signature-mismatch": (raised("auth/ambiguous-signature"), raised("open/rewritten-headers")),
     "auth-signature-incomplete": (raised("auth/incomplete-signature"),),
-    "auth-access-denied": (raised("auth/access-denied"), raised("list/denied"), shown("call/tool-error", tool="echo")),
+    "auth-access-denied": (raised("auth/access-denied"), raised("list/denied"), shown("call/tool-denied", tool="echo")),
     "open-unsupported-protocol": (raised("open/unsupported-protocol"),),
     "open-rpc-error": (lambda _: refused_by_rpc(-32603, "the backend is not configured"),),
     "open-invalid-answer": (shown("open/invalid-json-rpc", timeout_s=1),),
+    "open-session-id-missing": (lambda _: refused_by_rpc(-32600, "Bad Request: Missing session ID"),),
+    "open-not-latest-revision": (
+        lambda _: "MCPError: server/discover failed: Invalid request parameters (-32602)",
+        lambda _: refused_by_rpc(-32601, "Method not found: server/discover"),
+    ),
+    "runtime-failure": (
+        lambda _: refused_by_rpc(-32603, "An internal error occurred while processing the request."),
+        raised("list/rpc-error"),
+    ),
+    "runtime-slow-start": (
+        lambda _: (
+            'HTTP/1.1 424 Failed Dependency\ncontent-type: application/json\n\n{"message":"Runtime '
+            'initialization time exceeded. Please make sure that initialization completes in 30s."}'
+        ),
+    ),
+    "runtime-not-mcp": (
+        lambda _: (
+            "httpx.HTTPStatusError: Server error '502 Bad Gateway' for url "
+            "'https://bedrock-agentcore.us-east-1.amazonaws.com/runtimes/arn/invocations'"
+        ),
+    ),
+    "call-removed-tool": (lambda _: refused_by_rpc(-32602, "Unknown tool: aws___call_aws"),),
     "call-unknown-tool": (lambda _: refused_by_rpc(-32602, "Unknown tool: no_such_tool"),),
     "call-tool-error": (lambda _: 'ERROR {"content": [{"type": "text", "text": "no rows"}], "isError": true}',),
     "unexplained": (
@@ -498,6 +520,10 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "client-server-exited": (over_stdio(sys.executable, "-c", "pass"),),
     "client-arguments": (printed_by("-c", PARSER), printed_by("-c", PARSER, "https://tools.example/", "--profil", "x")),
     "client-package-broken": (printed_by("-c", "from mcp import NoSuchName"),),
+    "client-timeout-as-number": (
+        lambda _: "AttributeError: 'int' object has no attribute 'seconds'",
+        lambda _: "AttributeError: 'float' object has no attribute 'total_seconds'",
+    ),
     "client-metadata-after-signing": (
         # What metadata= really raises; from which version on it does is not asked here.
         lambda _: lookalike("h11._util", "LocalProtocolError")("Too much data for declared Content-Length"),

@@ -25,9 +25,10 @@ from typing import Any
 import anyio
 import httpx
 
+from mcpdoctor.answers import event_data
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling.stated import retry_after, stated
-from mcpdoctor.diagnosis import Said, event_data, matches, read
+from mcpdoctor.diagnosis import Said, matches, read
 from mcpdoctor.failures import unwrap
 from mcpdoctor.model import Cause, Exchange, Stage, Trace, Verdict
 from mcpdoctor.redaction import clean

@@ -71,6 +71,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="Configurations at work at a time.",
 )
+@click.option(
+    "--revisions",
+    is_flag=True,
+    help="Ask which revisions of MCP each server speaks too: five more requests, one for each revision.",
+)
 @options.network
 @click.option("--ceiling", "with_ceiling", is_flag=True, help="Measure the ceiling of the best configuration too.")
 @click.option(
@@ -103,6 +108,7 @@ def check(
     timeout: float,
     deadline: float,
     jobs: int,
+    revisions: bool,
     connect_to: tuple[str, ...],
     ca_bundle: str | None,
     with_ceiling: bool,
@@ -131,6 +137,7 @@ def check(
       mcpdoctor check -e "https://aws-mcp.{region}.api.aws/mcp" -r us-east-1 -r eu-west-1
       mcpdoctor check http://127.0.0.1:3001/mcp --tool echo --arguments '{"message": "hi"}'
       mcpdoctor check --suite preflight --format json -o table:report.txt
+      mcpdoctor check aws-mcp --revisions
       mcpdoctor check aws-mcp --require-workers 8 --yes
       mcpdoctor check --from .kiro/settings/mcp.json:aws-mcp
       mcpdoctor check --from auto --run-commands
@@ -191,6 +198,7 @@ def check(
             environ=os.environ,
             standby=lab.env if lab else None,
             fail_on=options.severity(fail_on),
+            revisions=revisions,
         )
         report = _run(plan, catalogue, network, settings, quiet=quiet)
         if searching is not None:

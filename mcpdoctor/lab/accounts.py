@@ -20,6 +20,14 @@ SESSION = Key(
     arn=f"{_ROLE}/session",
     token="made-up-lab-session-token/EXAMPLE/valid==",  # noqa: S106 - made up, and public
 )
+OTHER_SESSION = Key(
+    access_key_id="ASIALABEXAMPLESESSN3",
+    secret="made-up/lab/secret/session2/EXAMPLEKEY+4",  # noqa: S106 - made up, and public
+    arn=f"{_ROLE}/session-2",
+    token="made-up-lab-session-token/EXAMPLE/valid-2==",  # noqa: S106 - made up, and public
+)
+"""The role of `SESSION` under another session name: to AWS another caller."""
+
 EXPIRED = Key(
     access_key_id="ASIALABEXAMPLEEXPRD2",
     secret="made-up/lab/secret/expired/EXAMPLEKEY+42",  # noqa: S106 - made up, and public
@@ -34,7 +42,13 @@ DENIED = Key(
     denied=True,
 )
 
-IDENTITIES: dict[str, Key] = {"default": DEFAULT, "session": SESSION, "expired": EXPIRED, "denied": DENIED}
+IDENTITIES: dict[str, Key] = {
+    "default": DEFAULT,
+    "session": SESSION,
+    "session-2": OTHER_SESSION,
+    "expired": EXPIRED,
+    "denied": DENIED,
+}
 KEYS: dict[str, Key] = {key.access_key_id: key for key in IDENTITIES.values()}
 
 

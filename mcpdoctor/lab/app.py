@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from random import Random
+from urllib.parse import urlsplit
 
 from mcpdoctor.lab import limiters, logins
 from mcpdoctor.lab.doors import Door, Rules
@@ -43,6 +44,11 @@ class App:
         self._faults: dict[str, tuple[Fault, Door]] = {
             fault.path: (fault, _door(_behind(fault), quiet)) for fault in FAULTS.values() if fault.answer
         }
+        self._by_query = {
+            (split.hostname or "", split.path, split.query): fault
+            for fault in FAULTS.values()
+            if fault.answer and fault.endpoint and (split := urlsplit(fault.endpoint))
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -68,6 +74,9 @@ class App:
         request = exchange.request
         if found := self._by_host.get(request.host):
             service, door = found
+            if request.query and (fault := self._by_query.get((request.host, request.path, request.query))):
+                await self._meet(exchange, fault, door)
+                return
             if request.path in service.paths or request.path.startswith("/.well-known/"):
                 await door.enter(exchange)
                 return
@@ -78,8 +87,8 @@ class App:
         elif request.path.startswith("/.well-known/"):
             await exchange.answer(logins.metadata(request))
             return
-        elif fault := self._fault(request.host, request.path):
-            await self._meet(exchange, *fault)
+        elif served := self._fault(request.host, request.path):
+            await self._meet(exchange, *served)
             return
         else:
             for prefix, door in self._by_prefix.items():

@@ -17,7 +17,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from mcpdoctor.lab import accounts, certificates, logins, sigv4
+from mcpdoctor.lab.dialects import DIALECTS
 from mcpdoctor.lab.doors import denied, refused, verify
+from mcpdoctor.lab.lapses import LAPSES
 from mcpdoctor.lab.messages import (
     METHOD_MISMATCH,
     UNVERIFIED,
@@ -67,7 +69,8 @@ class Fault:
         summary: What happens, in one sentence.
         answer: What is done with each request; None as its result passes the request to a healthy server. None in its
             place: nothing is served, the fault is in `endpoint`.
-        endpoint: The URL to use; the fault's path on `https://lab.test` by default.
+        endpoint: The URL to use; the fault's path on `https://lab.test` by default. With an `answer` it is a real name,
+            and its query tells it from the healthy server there.
         clock_shift_s: How far the server's clock is ahead, in seconds.
         setup: What must be true of the client's side for the fault to show, where the lab alone cannot make it.
     """
@@ -219,10 +222,7 @@ def _no_tools(request: Request) -> Answer:
 
 
 def _tool_error(request: Request) -> Answer:
-    text = (
-        "An error occurred (AccessDenied) when calling the ListBuckets operation: User: "
-        f"{accounts.DEFAULT.arn} is not authorized to perform: s3:ListAllMyBuckets"
-    )
+    text = "An error occurred (ValidationException) when calling the DescribeStacks operation: Stack lab does not exist"
     return rpc_result(request, {"content": [{"type": "text", "text": text}], "isError": True})
 
 
@@ -689,6 +689,13 @@ _ALL: tuple[Fault, ...] = (
         setup="Call the tool no_such_tool.",
     ),
     Fault(
+        stage="call",
+        name="removed-tool",
+        summary="A healthy server that no longer has the tool.",
+        endpoint=AWS_MCP,
+        setup="Call the tool aws___call_aws.",
+    ),
+    Fault(
         stage="healthy",
         name="signature-counts",
         summary="Nothing is wrong; the signature is worth something.",
@@ -721,5 +728,20 @@ _ALL: tuple[Fault, ...] = (
     *(Fault(**{"stage": "auth", **one}) for one in logins.FAULTS),
 )
 
-FAULTS: dict[str, Fault] = {fault.key: fault for fault in _ALL}
+_MORE = (
+    *(Fault(stage=one.stage, name=one.name, summary=one.summary, answer=one.answer) for one in DIALECTS),
+    *(
+        Fault(
+            stage=one.stage,
+            name=one.name,
+            summary=one.summary,
+            answer=one.answer,
+            endpoint=one.endpoint,
+            setup=one.setup,
+        )
+        for one in LAPSES
+    ),
+)
+
+FAULTS: dict[str, Fault] = {fault.key: fault for fault in (*_ALL, *_MORE)}
 """Every fault, by `stage/name`."""

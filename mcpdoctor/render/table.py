@@ -39,6 +39,7 @@ def table(report: Report, *, color: bool = False, width: int = 120, verbose: int
         parts.append(paint(f"The run ended early: {why}. This is what was found until then.", fg="yellow"))
     if verbose:
         parts += [_stages(result, paint, exchanges=verbose > 1) for result in report.results]
+    parts += _revisions(report.results, width)
     parts += _best(report, paint, width)
     parts += ceilings.ceilings(report, paint, width, verbose)
     parts += [_finding(finding, places, paint, width) for finding, places in _distinct(report)]
@@ -110,13 +111,33 @@ def _stages(result: Result, paint: Paint, *, exchanges: bool) -> str:
     return "\n".join(lines)
 
 
+def _revisions(results: Iterable[Result], width: int) -> Iterator[str]:
+    """Which revisions of MCP each endpoint speaks, where that was asked."""
+    told: dict[str, None] = {}
+    for result in results:
+        for trace in result.stages:
+            spoken, refused = trace.facts.get("revisions"), trace.facts.get("revisions_refused")
+            if isinstance(spoken, tuple) and isinstance(refused, tuple):
+                words = f"speaks MCP {', '.join(spoken)}" if spoken else "names no revision of MCP"
+                without = f"; not {', '.join(refused)}" if refused else ""
+                told[f"{result.configuration.endpoint} {words}{without}."] = None
+    if told:
+        yield "\n".join(line for one in told for line in wrapped(one, width))
+
+
+def _spoken(trace: Trace) -> str:
+    """In which revision and form a session was opened."""
+    revision, form = trace.facts.get("protocol"), trace.facts.get("answers_as")
+    return (f" MCP {revision}" if revision else "") + (f" in {form}" if form else "")
+
+
 def _note(trace: Trace) -> str:
     if trace.reason:
         return trace.reason
     took = f"{trace.elapsed_s * 1000:.0f} ms"
     statuses = [str(one.status) for one in trace.exchanges if one.method == "POST" and one.status]
     root = f" {trace.failures[0][-1].type}: {trace.failures[0][-1].message}" if trace.failures else ""
-    return took + (f" HTTP {' '.join(statuses)}" if statuses else "") + root
+    return took + (f" HTTP {' '.join(statuses)}" if statuses else "") + _spoken(trace) + root
 
 
 def _exchange_lines(trace: Trace) -> Iterator[str]:
