@@ -1011,3 +1011,23 @@ def test_the_docs_list_every_command_that_goes_wrong() -> None:
     text = (Path(__file__).parent.parent / "docs" / "lab.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `start/([a-z-]+)` \| (.+) \|$", text, flags=re.MULTILINE)
     assert dict(rows) == {one.name: one.summary for one in PROGRAMS.values()}
+
+
+@pytest.mark.parametrize("path", ["/fault/healthy/none/mcp", "/knowledge/mcp", "/aws-mcp/us-east-1/mcp"])
+@pytest.mark.parametrize("origin", ["http://evil.example.com", "http://127.0.0.1.evil.example.com", "null", "http://["])
+def test_a_web_page_of_somewhere_else_reaches_no_server(lab, path, origin):
+    # DNS rebinding: the page's own name leads to loopback, so that the browser sees no other origin.
+    with httpx.Client(trust_env=False) as client:
+        answer = client.post(lab.http + path, json=INITIALIZE, headers={**ACCEPT, "origin": origin})
+        listed = client.get(lab.http + path, headers={"origin": origin})
+    assert (answer.status_code, listed.status_code) == (403, 403)
+    assert answer.json()["error"]["message"] == "Invalid Origin header"
+    assert "mcp-session-id" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:6274", "http://127.0.0.1", "http://[::1]:80", "https://lab.test"])
+def test_a_web_page_of_this_machine_is_let_in(lab, origin):
+    with httpx.Client(trust_env=False) as client:
+        answer = client.post(f"{lab.http}/knowledge/mcp", json=INITIALIZE, headers={**ACCEPT, "origin": origin})
+        client.delete(f"{lab.http}/knowledge/mcp", headers={"mcp-session-id": answer.headers["mcp-session-id"]})
+    assert answer.status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from random import Random
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from mcpdoctor.lab import limiters, logins
 from mcpdoctor.lab.doors import Door, Rules
 from mcpdoctor.lab.exchange import Exchange, Seen
 from mcpdoctor.lab.faults import FAULTS, HOST, Fault
-from mcpdoctor.lab.messages import in_html, in_json
+from mcpdoctor.lab.messages import Request, foreign_origin, in_html, in_json
 from mcpdoctor.lab.servers import Backend, Receive, Scope, Send
 from mcpdoctor.lab.services import PLAIN_TOOLS, SERVICES, Service
 
@@ -19,6 +20,8 @@ SWEEP_S = 1.0
 """How often sessions that went silent are looked for."""
 
 PORTAL = f"portal.{HOST}"
+
+_LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 
 
 class App:
@@ -72,6 +75,9 @@ class App:
 
     async def _route(self, exchange: Exchange) -> None:
         request = exchange.request
+        if not self._at_home(request):
+            await exchange.answer(foreign_origin())
+            return
         if found := self._by_host.get(request.host):
             service, door = found
             if request.query and (fault := self._by_query.get((request.host, request.path, request.query))):
@@ -96,6 +102,22 @@ class App:
                     await door.enter(exchange)
                     return
         await exchange.answer(in_json({"message": "Not Found"}, status=404))
+
+    def _at_home(self, request: Request) -> bool:
+        """Whether a request comes from no web page, or from one of this machine or of the lab's own names.
+
+        Any page that a browser shows can send requests to loopback (DNS rebinding), so servers there must look at
+        `Origin`: MCP 2025-11-25, Transports, Security Warning. Programs send none.
+        """
+        origin = request.header("origin")
+        if origin is None:
+            return True
+        try:
+            host = urlsplit(origin).hostname or ""
+        except ValueError:
+            return False
+        own = host == HOST or host.endswith(f".{HOST}") or host in self._by_host
+        return own or _LOOPBACK.fullmatch(host) is not None
 
     def _fault(self, host: str, path: str) -> tuple[Fault, Door] | None:
         # A client that gets past a faulty certificate of `*.lab.test` meets a healthy server.

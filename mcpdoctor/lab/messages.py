@@ -201,6 +201,11 @@ def session_lost(request: Request) -> Answer:
     return rpc_error(request, -30001, SESSION_LOST, status=404, headers=request_id())
 
 
+def foreign_origin() -> Answer:
+    """403 for a request that a web page of somewhere else sent (MCP 2025-11-25, Transports, Security Warning)."""
+    return in_json({"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Origin header"}}, status=403)
+
+
 def not_found() -> Answer:
     """404 of a service that does not know the path."""
     return aws_error("ResourceNotFoundException", "Not Found", status=404)
