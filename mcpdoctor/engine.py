@@ -646,7 +646,8 @@ class _Conversation:
         # Where every stage had ended, what breaks while the session is closed is noise.
         if self.under_way is not None and outcome.verdict is not Verdict.PASSED:
             if self.under_way is Stage.OPEN:
-                self.facts |= probes.protocol_facts(probes.heard(self.transcript), self.transcript.last_body)
+                # The last exchange may be the end of a session that the client did not want.
+                self.facts |= probes.protocol_facts(probes.heard_first(self.transcript), self.transcript.first_body)
             self._keep(self.under_way, outcome)
         await self.transport.aclose()
 

@@ -50,6 +50,7 @@ NOWHERE = "mcpdoctor"
 
 _REQUEST_ID = 1
 _MAX_PAGES = 10
+_MAX_REDIRECTS = 3
 _REFUSAL = re.compile(r"(?i)expired|credential|identity|authenticat|authoriz|token|denied|too many|throttl|limit")
 _LOOPBACK = re.compile(r"localhost\.?|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)
 # Names of tools that models on Amazon Bedrock take (ToolSpecification of its Converse API).
@@ -332,6 +333,9 @@ def initialize_body() -> bytes:
     ).encode()
 
 
+_HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+
 async def post(
     client: httpx.AsyncClient,
     url: str,
@@ -352,13 +356,7 @@ async def post(
     Raises:
         httpx.TransportError: no complete answer came.
     """
-    body = body or initialize_body()
-    headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-    if signer is not None:
-        headers |= signer.sign("POST", url, body)
-    headers |= more
-    async with client.stream("POST", url, content=body, headers=headers) as response:
-        await read_answer(response, _REQUEST_ID)
+    await _send(client, "POST", url, signer, body or initialize_body(), headers={**_HEADERS, **more})
 
 
 async def release(
@@ -369,13 +367,36 @@ async def release(
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """End a session that our own POST opened: a session that is left over counts against the limit of its caller."""
-    headers = {"mcp-session-id": session_id}
-    if signer is not None:
-        headers |= signer.sign("DELETE", url, b"")
-    headers |= more
-    async with client.stream("DELETE", url, headers=headers) as response:
-        # 405 is healthy: not every server lets clients end sessions. Read to the end, the connection stays usable.
-        await read_answer(response, _REQUEST_ID)
+    # 405 is healthy: not every server lets clients end sessions. Read to the end, the connection stays usable.
+    await _send(client, "DELETE", url, signer, b"", headers={"mcp-session-id": session_id, **more})
+
+
+async def _send(
+    client: httpx.AsyncClient, method: str, url: str, signer: Signer | None, body: bytes, *, headers: Mapping[str, str]
+) -> None:
+    """Send a request and read the answer.
+
+    Unsigned, it goes on where a redirect leads within the same server, as the real client does: a slash too many at the
+    end of a URL is often answered with one. Signed, the real client stops there.
+    """
+    signature = signer.sign(method, url, body) if signer is not None else {}
+    for _ in range(1 + (_MAX_REDIRECTS if signer is None else 0)):
+        async with client.stream(method, url, content=body, headers={**signature, **headers}) as response:
+            await read_answer(response, _REQUEST_ID)
+        following = _redirected_within(response)
+        if following is None:
+            return
+        url = following
+
+
+def _redirected_within(response: httpx.Response) -> str | None:
+    """Where a redirect leads that keeps method, body and origin of a request; None for any other answer."""
+    following = response.next_request
+    if response.status_code not in (307, 308) or following is None or following.url.userinfo:
+        return None
+    before, after = response.request.url, following.url
+    same = (before.scheme, before.host, before.port) == (after.scheme, after.host, after.port)
+    return str(after) if same else None
 
 
 def heard(transcript: Transcript) -> Said | None:
@@ -486,7 +507,9 @@ async def session(
         auth: httpx.Auth | None = None,
     ) -> httpx.AsyncClient:
         asked = {"accept-encoding": ACCEPT_ENCODING, **(headers or {}), **more}
-        return httpx.AsyncClient(headers=asked, timeout=None, auth=auth, transport=transport)  # noqa: S113
+        # Unsigned, old versions of the SDK follow redirects by themselves; newer ones look at no setting.
+        follow = signer is None
+        return httpx.AsyncClient(headers=asked, timeout=None, auth=auth, transport=transport, follow_redirects=follow)  # noqa: S113
 
     if signer is None:
         client = streamable_http_client(url, http_client=factory())
@@ -517,6 +540,8 @@ async def open_session(one: ClientSession, facts: dict[str, Fact]) -> None:
 async def list_tools(one: ClientSession, facts: dict[str, Fact], *, never_empty: bool = False) -> None:
     """List the tools, page by page. Raises what the SDK raises.
 
+    A server need not offer tools: it says so when the session opens, and then may answer with none or with an error.
+
     Args:
         one: the session.
         facts: what is observed.
@@ -525,20 +550,32 @@ async def list_tools(one: ClientSession, facts: dict[str, Fact], *, never_empty:
     Raises:
         Refused: it has tools, and listed none.
     """
+    from mcp.shared.exceptions import McpError
+    from mcp.types import METHOD_NOT_FOUND
+
+    capabilities = one.get_server_capabilities()
+    offered = capabilities is None or capabilities.tools is not None
+    facts["tools_offered"] = offered
     names: list[str] = []
     cursor: str | None = None
     for _ in range(_MAX_PAGES):
-        page = await one.list_tools(cursor)
+        try:
+            page = await one.list_tools(cursor)
+        except McpError as error:
+            if offered or error.error.code != METHOD_NOT_FOUND:
+                raise
+            break
         names += [clean(tool.name, limit=100) for tool in page.tools]
         cursor = page.nextCursor
         if not cursor:
             break
-    facts["tool_count"] = len(names)
     facts["tools"] = tuple(names)
     if refused := tuple(name for name in names if not _BEDROCK_TOOL.fullmatch(name)):
         facts["tools_bedrock_refuses"] = refused
     if never_empty and not names:
         raise Refused
+    if names or offered:
+        facts["tool_count"] = len(names)
 
 
 async def call_tool(

@@ -19,7 +19,8 @@ import anyio
 import jsonschema
 import pytest
 from conftest import network_of
-from logins import BESIDE_A_REFUSAL, HEALTHY
+from logins import BESIDE_A_REFUSAL
+from logins import HEALTHY as LOGIN
 from logins import PROVOCATIONS as OF_LOGINS
 
 from mcpdoctor import ceiling, engine, from_files, matrix, measuring
@@ -354,6 +355,8 @@ HEALTHY = {
     "healthy/signed",
     "healthy/signed-only",
     "healthy/bearer",
+    "healthy/resources-only",
+    "healthy/slash",
     "healthy/events-with-liberties",
     "healthy/events-before-answer",
     "healthy/string-ids",
@@ -370,7 +373,9 @@ def healthy(lab: Lab, catalogue: Catalogue) -> tuple[Result, ...]:
         FAULTS["healthy/signed"].url(): "default",
         FAULTS["healthy/signed-only"].url(): "default",
         FAULTS["healthy/none"].url(): "none",
-        HEALTHY: f"bearer:{tokens.VARIABLE}",
+        LOGIN: f"bearer:{tokens.VARIABLE}",
+        FAULTS["healthy/resources-only"].url(): "none",
+        FAULTS["healthy/slash"].url(): "none",
         lab.endpoints["agentcore-gateway"]: "default",
         lab.endpoints["eks-mcp/us-east-1"]: "default",
     }
@@ -705,6 +710,7 @@ NOT_TAKEN = {
 
 VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "http/redirect-same-origin": ("http-redirected", as_it_is),
+    "auth/wants-dpop": ("auth-wants-bearer", unsigned),
     "http/json": ("http-not-mcp", as_it_is),
     "http/unavailable": ("http-server-error", as_it_is),
     "http/bad-gateway": ("http-server-error", as_it_is),

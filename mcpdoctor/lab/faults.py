@@ -20,6 +20,7 @@ from mcpdoctor.lab import accounts, certificates, logins, sigv4
 from mcpdoctor.lab.dialects import DIALECTS
 from mcpdoctor.lab.doors import denied, refused, verify
 from mcpdoctor.lab.lapses import LAPSES
+from mcpdoctor.lab.elsewhere import one_slash_less, resources_only
 from mcpdoctor.lab.messages import (
     METHOD_MISMATCH,
     UNVERIFIED,
@@ -199,6 +200,12 @@ def _wants_bearer(request: Request) -> Answer:
     )
 
 
+def _wants_dpop(request: Request) -> Answer:
+    base = f"{request.scheme}://{request.authority}"
+    ask = f'DPoP resource_metadata="{base}/.well-known/oauth-protected-resource{request.path}"'
+    return in_json({"error": "unauthorized"}, status=401, headers=(("www-authenticate", ask),))
+
+
 def _access_denied(identity: sigv4.Identity) -> Answer:
     return denied(identity.key.arn, service=SERVICE, region=REGION)
 
@@ -214,7 +221,9 @@ def _neither(request: Request) -> Answer:
 
 def _old_protocol(request: Request) -> Answer:
     info = {"name": "lab", "version": "1.0.0"}
-    return rpc_result(request, {"protocolVersion": "1999-01-01", "capabilities": {"tools": {}}, "serverInfo": info})
+    result = {"protocolVersion": "1999-01-01", "capabilities": {"tools": {}}, "serverInfo": info}
+    # With a session, which a client that speaks no such version ends at once.
+    return rpc_result(request, result, headers=(*request_id(), ("mcp-session-id", "lab-of-1999")))
 
 
 def _no_tools(request: Request) -> Answer:
@@ -598,6 +607,12 @@ _ALL: tuple[Fault, ...] = (
     ),
     Fault(
         stage="auth",
+        name="wants-dpop",
+        summary="Wants an OAuth token that is bound to a key (DPoP, RFC 9449), whatever is signed.",
+        answer=_wants_dpop,
+    ),
+    Fault(
+        stage="auth",
         name="method-mismatch",
         summary="An AgentCore runtime set up for the other way of authentication.",
         answer=always(aws_error("AccessDeniedException", METHOD_MISMATCH, status=403)),
@@ -726,6 +741,18 @@ _ALL: tuple[Fault, ...] = (
     ),
     Fault(stage="healthy", name="signed", summary="Nothing is wrong with a signed request.", answer=guard()),
     *(Fault(**{"stage": "auth", **one}) for one in logins.FAULTS),
+    Fault(
+        stage="healthy",
+        name="resources-only",
+        summary="Nothing is wrong; the server offers resources, and no tools.",
+        answer=resources_only,
+    ),
+    Fault(
+        stage="healthy",
+        name="slash",
+        summary="Nothing is wrong; the URL has a slash too many, and a 307 leads to the one without.",
+        answer=one_slash_less,
+    ),
 )
 
 _MORE = (
