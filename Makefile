@@ -6,8 +6,10 @@ BIN = $(VENV)/bin
 PINS ?=
 # A venv for each file in tests/stacks/requirements: real client stacks, pinned.
 STACKS ?= .venv-stacks
+# Where npm installs the conformance suite of the MCP project.
+CONFORMANCE ?= .npm-conformance
 
-.PHONY: demo test lint types unit docs benchmarks stacks clean
+.PHONY: demo test lint types unit docs benchmarks stacks conformance clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mcpdoctor check --lab
@@ -38,13 +40,23 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.tree
 
 # Slow, and not a part of `test`: real clients of several stacks against the lab. `make -j4 stacks` builds faster.
-stacks: $(VENV)/.dev $(patsubst tests/stacks/requirements/%.txt,$(STACKS)/%/.installed,$(wildcard tests/stacks/requirements/*.txt))
+stacks: $(VENV)/.dev $(if $(shell command -v npm),$(STACKS)/node/.installed) $(patsubst tests/stacks/requirements/%.txt,$(STACKS)/%/.installed,$(wildcard tests/stacks/requirements/*.txt))
 	STACKS=$(STACKS) $(BIN)/python -m pytest tests/stacks
+
+$(STACKS)/node/.installed: tests/stacks/servers/package.json
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --prefix $(@D) --no-audit --no-fund --loglevel=error
+	touch $@
 
 $(STACKS)/%/.installed: tests/stacks/requirements/%.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# Slow, and not a part of `test`: needs npm. Prints a table and writes docs/conformance.md.
+conformance: $(VENV)/.dev
+	$(BIN)/python -m tests.conformance.run --npm $(CONFORMANCE) --write docs/conformance.md
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -58,4 +70,4 @@ $(VENV)/.dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf .venv* build dist .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* .npm-* build dist .coverage* .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The conformance suite of the MCP project, run against mcpdoctor and its lab: `make conformance`."""
