@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -36,7 +36,11 @@ def signed(base: str, service: str, env: Mapping[str, str]) -> Iterator[str]:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in OF_THE_CONNECTION}
             request = AWSRequest(method=self.command, url=base + self.path, data=body, headers=headers)
             SigV4Auth(credentials, service, "us-east-1").add_auth(request)
-            with client.stream(self.command, base + self.path, content=body, headers=dict(request.headers)) as answer:
+            # A stream that is open at the end is cut by either side.
+            with (
+                suppress(httpx.TransportError, OSError),
+                client.stream(self.command, base + self.path, content=body, headers=dict(request.headers)) as answer,
+            ):
                 self.send_response(answer.status_code)
                 for name, value in answer.headers.multi_items():
                     if name not in OF_THE_CONNECTION:
