@@ -246,6 +246,7 @@ PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "http-timeout": soon,
     "http-connection-lost": as_it_is,
     "http-redirected": as_it_is,
+    "http-wrong-host": as_it_is,
     "http-session-lost": as_it_is,
     "http-not-found": as_it_is,
     "http-not-mcp": as_it_is,
@@ -710,6 +711,7 @@ NOT_TAKEN = {
 
 VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "http/redirect-same-origin": ("http-redirected", as_it_is),
+    "http/wrong-host-in-json": ("http-wrong-host", unsigned),
     "auth/wants-dpop": ("auth-wants-bearer", unsigned),
     "http/json": ("http-not-mcp", as_it_is),
     "http/unavailable": ("http-server-error", as_it_is),

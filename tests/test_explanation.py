@@ -404,6 +404,7 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "http-timeout": (posted("http/silent", timeout=0.3), lambda _: "ERROR the request timed out"),
     "http-connection-lost": (posted("http/closed"), raised("http/closed")),
     "http-redirected": (posted("http/redirected"), raised("http/redirected")),
+    "http-wrong-host": (posted("http/wrong-host"), raised("http/wrong-host", signed=False), shown("http/wrong-host")),
     "http-session-lost": (raised("open/session-lost"), shown("open/session-lost", signed=False)),
     "http-not-found": (posted("http/not-found"), raised("http/not-found", signed=False)),
     "http-not-mcp": (shown("http/html", timeout_s=1), shown("http/html", signed=False, timeout_s=1)),

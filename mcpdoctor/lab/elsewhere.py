@@ -1,4 +1,4 @@
-"""Healthy servers as there are outside AWS: each does something that no server of AWS does, and nothing is wrong."""
+"""Servers as there are outside AWS: what they do is right or usual there, and no server of AWS does it."""
 
 from __future__ import annotations
 
@@ -37,3 +37,14 @@ def resources_only(request: Request) -> Answer:
 def one_slash_less(request: Request) -> Answer:
     """307 as Starlette sends it for a slash too many at the end of a URL; here, to the healthy server next door."""
     return Answer(status=307, headers=(("location", f"{request.scheme}://{request.authority}/fault/healthy/none/mcp"),))
+
+
+def wrong_host(request: Request) -> Answer:  # noqa: ARG001 - the same for every request
+    """421 of the Python SDK for a `Host` that it was not told of (mcp.server.transport_security, mcp 1.30 and 2.3)."""
+    return Answer(status=421, headers=(("content-type", "text/plain; charset=utf-8"),), body=b"Invalid Host header")
+
+
+def wrong_host_in_json(request: Request) -> Answer:
+    """403 of the TypeScript SDK for the same (its middleware for `Host`, @modelcontextprotocol/sdk 1.32)."""
+    error = {"code": -32000, "message": f"Invalid Host: {request.host}"}
+    return in_json({"jsonrpc": "2.0", "error": error, "id": None}, status=403)

@@ -19,8 +19,8 @@ from typing import Protocol
 from mcpdoctor.lab import accounts, certificates, logins, sigv4
 from mcpdoctor.lab.dialects import DIALECTS
 from mcpdoctor.lab.doors import denied, refused, verify
+from mcpdoctor.lab.elsewhere import one_slash_less, resources_only, wrong_host, wrong_host_in_json
 from mcpdoctor.lab.lapses import LAPSES
-from mcpdoctor.lab.elsewhere import one_slash_less, resources_only
 from mcpdoctor.lab.messages import (
     METHOD_MISMATCH,
     UNVERIFIED,
@@ -418,6 +418,18 @@ _ALL: tuple[Fault, ...] = (
         name="redirect-same-origin",
         summary="307 to another path of the same host.",
         answer=always(Answer(status=307, headers=(("location", "/aws-mcp/us-east-1/mcp"),))),
+    ),
+    Fault(
+        stage="http",
+        name="wrong-host",
+        summary="421 of a server that was not told of the name that it is reached by.",
+        answer=wrong_host,
+    ),
+    Fault(
+        stage="http",
+        name="wrong-host-in-json",
+        summary="403 and a JSON-RPC error for the same.",
+        answer=wrong_host_in_json,
     ),
     Fault(
         stage="http",
