@@ -550,7 +550,7 @@ def _parts(url: str) -> tuple[str, str]:
         split = urlsplit(url)
     except ValueError:  # such as an unclosed [ of an IPv6 address
         return "", ""
-    return (split.hostname or "").lower(), split.path
+    return (split.hostname or "").lower().removesuffix("."), split.path
 
 
 def _names(template: str) -> set[str]:

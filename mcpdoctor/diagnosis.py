@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from mcpdoctor.answers import document as read_document
 from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue, Check, Condition, FactRule
@@ -132,6 +132,13 @@ def works(traces: Sequence[Trace], catalogue: Catalogue) -> bool | None:
 def unexplained(result: Result, catalogue: Catalogue) -> bool:
     """Whether nothing but the last resort explains why `result` fails; its siblings are not asked."""
     return _judge(result, (result,), catalogue).cause is Cause.UNEXPLAINED
+
+
+def depends_on(result: Result, stage: Stage, facts: Mapping[str, Fact], catalogue: Catalogue) -> bool:
+    """Whether `result` would have another cause had `stage` shown these facts too: only then is it worth asking."""
+    supposed = tuple(replace(one, facts={**one.facts, **facts}) if one.stage is stage else one for one in result.stages)
+    other = replace(result, stages=supposed)
+    return _judge(other, (other,), catalogue).cause is not _judge(result, (result,), catalogue).cause
 
 
 def scope_facts(trace: Trace, configuration: Configuration, catalogue: Catalogue) -> dict[str, Fact]:
@@ -471,6 +478,9 @@ def trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str
         "asked": exchange.rpc_method if exchange and exchange.rpc_method else "the request",
         **challenge_facts(headers),
         "location": headers.get("location", "an address it does not name"),
+        "redirect_note": _redirect_note(exchange),
+        "via_note": f" The answer came through {headers['via']}." if "via" in headers else "",
+        "hop_note": "",
         "content_kind": _content_kind(said, headers),
         "answer_unfit": exchange is not None and exchange.problem is not None,
         "answer_problem": (exchange.problem if exchange else None)
@@ -484,6 +494,24 @@ def trace_facts(trace: Trace, exchange: Exchange | None, said: Said) -> dict[str
         "chain": " / ".join(format_chain(chain) for chain in trace.failures) or "none",
         "evidence": f"{evidence} (request id {said.request_id})" if said.request_id and status else evidence,
     }
+
+
+def _redirect_note(exchange: Exchange | None) -> str:
+    """What a redirect changes, where that is one thing that people get wrong."""
+    location = exchange.headers.get("location", "") if exchange else ""
+    if exchange is None or not location:
+        return ""
+    try:
+        here, there = urlsplit(exchange.url), urlsplit(urljoin(exchange.url, location))
+    except ValueError:
+        return ""
+    if there.hostname != here.hostname:
+        return " (another host: a login page, unless the server has moved)"
+    if (here.scheme, there.scheme) == ("http", "https"):
+        return " (https:// in place of http://)"
+    if there.path != here.path and there.path.rstrip("/") == here.path.rstrip("/"):
+        return f" (the same path {'with' if there.path.endswith('/') else 'without'} a slash at its end)"
+    return ""
 
 
 def _content_kind(said: Said, headers: Mapping[str, str]) -> str:

@@ -18,9 +18,9 @@ import anyio
 import anyio.abc
 import httpx
 
-from mcpdoctor import __version__, bearer, challenges, probes, revisions
+from mcpdoctor import __version__, bearer, challenges, probes, revisions, way
 from mcpdoctor.catalogue import Catalogue, Quota
-from mcpdoctor.diagnosis import Said, deciding, read, scope_facts, throttled, unexplained
+from mcpdoctor.diagnosis import Said, deciding, depends_on, read, scope_facts, throttled, unexplained
 from mcpdoctor.failures import Chain
 from mcpdoctor.identities import Identities
 from mcpdoctor.matrix import Call, Cell, Plan
@@ -119,7 +119,8 @@ class _Lane:
     """Everything that concerns one host and port: one connection of our own, the pace, who is throttled."""
 
     def __init__(self, network: Network, url: str, quota: Quota) -> None:
-        self.proxy = network.proxy_for(url)
+        self.choice = network.proxy_choice(url)
+        self.proxy = self.choice.url
         self.sessions = anyio.CapacityLimiter(quota.parallel)
         self.throttled: set[bool] = set()
         self.turn = anyio.Lock()
@@ -310,8 +311,7 @@ class _Run:
         url = configuration.endpoint
         if not self._add(cell, traces, probes.parse(cell, self.catalogue, deadline_s=self.settings.timeout_s)):
             return
-        host, port = urlsplit(url).hostname or "", port_of(url)
-        if not self._add(cell, traces, await self.once(("dns", host, port), lambda: self._dns(url, host, port))):
+        if not await self._find(cell, traces):
             return
         lane = self._lane(cell)
         if configuration.signed:
@@ -333,6 +333,7 @@ class _Run:
         signer, auth = await self._auth(cell, lane, http)
         if signer is not None and auth.verdict is Verdict.FAILED:
             auth = await self._ask_for_scope(cell, lane, signer, traces, auth)
+            auth = await self._ask_without_body(cell, lane, signer, traces, auth)
         auth = await self._ask_for_login(cell, lane, auth)
         if not self._add(cell, traces, auth) or auth.verdict is Verdict.SKIPPED:
             return
@@ -341,6 +342,17 @@ class _Run:
             await self.once(talk, lambda: self._talk(cell, lane, signer, talk))
         finally:  # what was found stays found when the run is interrupted
             self._add(cell, traces, *talk.traces)
+
+    async def _find(self, cell: Cell, traces: list[Trace]) -> bool:
+        """Whether there is a proxy that can be asked, or an address that can be connected to."""
+        url = cell.configuration.endpoint
+        choice = self.network.proxy_choice(url)
+        if choice.problem is not None:
+            return self._add(cell, traces, *way.unusable(choice))
+        host, port = urlsplit(url).hostname or "", port_of(url)
+        public = cell.endpoint is not None
+        dns = await self.once(("dns", host, port), lambda: self._dns(url, host, port, public=public))
+        return self._add(cell, traces, dns)
 
     async def _walk_strict(self, cell: Cell, traces: list[Trace], lane: _Lane) -> None:
         """No request of our own: the first exchange of the real client is the evidence of tcp, tls, http and auth."""
@@ -355,13 +367,17 @@ class _Run:
         try:
             await self.once(talk, lambda: self._talk(cell, lane, signer, talk))
         finally:
-            self._add_strict(cell, traces, lane, talk, facts)
+            await self._add_strict(cell, traces, lane, talk, facts)
 
-    def _add_strict(self, cell: Cell, traces: list[Trace], lane: _Lane, talk: _Talk, facts: Mapping[str, Fact]) -> None:
+    async def _add_strict(
+        self, cell: Cell, traces: list[Trace], lane: _Lane, talk: _Talk, facts: Mapping[str, Fact]
+    ) -> None:
         opened = trace_of(talk.traces, Stage.OPEN)
         if talk.transcript is not None and (opened is not None or talk.transcript.exchanges):
             failures = opened.failures if opened else ()
-            for trace in probes.connection(talk.transcript, failures, lane.proxy):
+            transcript = talk.transcript
+            key = ("way", talk)
+            for trace in await self.once(key, lambda: self._way(cell, lane, transcript, failures)):
                 if not self._add(cell, traces, trace):
                     return
             first = talk.transcript.first_post
@@ -404,14 +420,14 @@ class _Run:
             self.lanes[key] = _Lane(self.network, url, quota)
         return self.lanes[key]
 
-    async def _dns(self, url: str, host: str, port: int) -> Trace:
+    async def _dns(self, url: str, host: str, port: int, *, public: bool) -> Trace:
         proxy = self.network.proxy_for(url)
         if proxy is not None:
             return Trace(stage=Stage.DNS, verdict=Verdict.SKIPPED, reason="the HTTP proxy looks the name up")
         started = time.perf_counter()
         facts: dict[str, Fact] = {}
         with evidence() as outcome, anyio.fail_after(self.settings.timeout_s):
-            facts |= await probes.look_up(self.network, host, port)
+            facts |= await way.look_up(self.network, host, port, public=public)
         return outcome.trace(Stage.DNS, elapsed_s=_since(started), facts=facts)
 
     async def _contact(self, cell: Cell, lane: _Lane) -> tuple[tuple[str, _Key], Trace, Trace, Trace]:
@@ -422,8 +438,22 @@ class _Run:
             why = "mcpdoctor broke before it connected"
             tcp, tls = (Trace(stage=stage, verdict=Verdict.SKIPPED, reason=why) for stage in (Stage.TCP, Stage.TLS))
         else:
-            tcp, tls = probes.connection(attempt.transcript, attempt.outcome.failures, lane.proxy, url=url)
+            tcp, tls = await self._way(cell, lane, attempt.transcript, attempt.outcome.failures)
         return (url, _key(cell.headers)), tcp, tls, attempt.trace(Stage.HTTP, {})
+
+    async def _way(
+        self, cell: Cell, lane: _Lane, transcript: Transcript, failures: tuple[Chain, ...]
+    ) -> tuple[Trace, Trace]:
+        """Stages tcp and tls of a host, with a closer look at a certificate that was refused."""
+        url = cell.configuration.endpoint
+        tcp, tls = way.connection(transcript, failures, lane.proxy, url=url)
+        tcp = replace(tcp, facts={**tcp.facts, **way.proxy_facts(lane.choice)})
+        settings = self.settings
+        environ, timeout_s = settings.environ, settings.timeout_s
+        tls = await way.closer(
+            tls, self.network, url, proxy=lane.proxy, address=transcript.address, environ=environ, timeout_s=timeout_s
+        )
+        return tcp, tls
 
     async def _http(self, cell: Cell, lane: _Lane) -> Trace:
         return (await self._post(cell, lane, None, probes.check_http)).trace(Stage.HTTP, {})
@@ -511,6 +541,39 @@ class _Run:
             found |= bearer.elsewhere(sent, resource if isinstance(resource, str) else None, issuers)
         return replace(auth, facts={**auth.facts, **found}, exchanges=(*exchanges, *auth.exchanges))
 
+    async def _ask_without_body(
+        self, cell: Cell, lane: _Lane, signer: probes.Signer, traces: list[Trace], auth: Trace
+    ) -> Trace:
+        """Where the signature over a body is refused, see whether one over no body is refused in the same words.
+
+        One more request, only where its answer changes the diagnosis: a body that something on the way changes looks
+        like a wrong secret key.
+        """
+        stages = (*traces, auth)
+        so_far = Result(
+            target=cell.target, configuration=cell.configuration, works=False, stage=Stage.AUTH, stages=stages
+        )
+        if not depends_on(so_far, Stage.AUTH, {"bare_refused_alike": False}, self.catalogue):
+            return auth
+        refused = deciding(auth)
+        bare = await self._bare(cell, lane, signer)
+        if refused is None or bare is None:
+            return auth
+        alike = bare == (refused.status, read(refused).message)
+        if not alike:
+            # Without this, a server that reads the body before the signature would look like one that took it.
+            nowhere = replace(signer, service=probes.NOWHERE, region=probes.NOWHERE)
+            if await self._bare(cell, lane, nowhere) in (None, bare):
+                return auth
+        return replace(auth, facts={**auth.facts, "bare_status": bare[0], "bare_refused_alike": alike})
+
+    async def _bare(self, cell: Cell, lane: _Lane, signer: probes.Signer) -> tuple[int, str] | None:
+        """Status and words for a signed POST without a body."""
+        key = ("bare", cell.configuration.endpoint, signer.region, signer.service, *_caller(cell))
+        attempt = await self.once(key, lambda: self._post(cell, lane, signer, probes.check_auth, body=b""))
+        exchange = deciding(attempt.trace(Stage.AUTH, {}))
+        return (exchange.status, read(exchange).message) if exchange and exchange.status else None
+
     async def _post(
         self,
         cell: Cell,
@@ -542,6 +605,9 @@ class _Run:
             sent = Trace(stage=Stage.HTTP, verdict=Verdict.FAILED, exchanges=tuple(transcript.exchanges))
             if throttled(sent, self.catalogue):
                 lane.throttled.add(named)
+        facts |= way.http_fault(transcript, outcome.failures)
+        if transcript.cut_s is not None:
+            facts["stream_cut_s"] = transcript.cut_s
         said = probes.heard(transcript)
         if said is not None:
             facts["answer"] = said.kind
@@ -681,6 +747,9 @@ class _Conversation:
     def _keep(self, stage: Stage, outcome: Outcome) -> None:
         exchanges = tuple(self.transcript.exchanges[self.seen :])
         self.seen = len(self.transcript.exchanges)
+        self.facts |= way.http_fault(self.transcript, outcome.failures)
+        if self.transcript.cut_s is not None:
+            self.facts["stream_cut_s"], self.transcript.cut_s = self.transcript.cut_s, None
         all_of_them = self.transcript.exchanges
         self.facts["session"] = any("mcp-session-id" in one.headers for one in all_of_them)
         self.facts["initialized"] = any(one.rpc_method == "initialize" and one.status == 200 for one in all_of_them)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from mcpdoctor import __version__, engine, probes
+from mcpdoctor import __version__, engine, probes, way
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling import Action, conclude
 from mcpdoctor.ceiling import Settings as Search
@@ -280,7 +280,7 @@ class _Measuring:
         if self.network.proxy_for(url) is None:
             try:
                 with anyio.fail_after(self.settings.timeout_s):
-                    await probes.look_up(self.network, urlsplit(url).hostname or "", port_of(url))
+                    await way.look_up(self.network, urlsplit(url).hostname or "", port_of(url))
             except OSError:  # a timeout is one
                 return None
         await probes.in_thread(probes.load_client)

@@ -31,11 +31,10 @@ from mcpdoctor.bearer import sent_facts
 from mcpdoctor.catalogue import Catalogue, Endpoint
 from mcpdoctor.credentials import Resolved
 from mcpdoctor.diagnosis import Said, read
-from mcpdoctor.failures import Chain
 from mcpdoctor.matrix import Call, Cell
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.redaction import clean
-from mcpdoctor.wire import ACCEPT_ENCODING, MAX_BODY, Network, Transcript, port_of, read_answer
+from mcpdoctor.wire import ACCEPT_ENCODING, MAX_BODY, Transcript, port_of, read_answer
 
 if TYPE_CHECKING:
     from mcp import ClientSession
@@ -56,15 +55,6 @@ _LOOPBACK = re.compile(r"localhost\.?|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.
 # Names of tools that models on Amazon Bedrock take (ToolSpecification of its Converse API).
 _BEDROCK_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _REGION_IN_URL = re.compile(r"(?<![a-z0-9])([a-z]{2}(?:-[a-z]+)+-\d)(?![a-z0-9])")
-
-# What OpenSSL says, and what it comes down to; the first that is found counts.
-_TLS_FAULTS = (
-    ("expired", r"certificate has expired|certificate is not yet valid"),
-    ("wrong-name", r"[Hh]ostname mismatch|IP address mismatch|doesn't match"),
-    ("untrusted", r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"),
-    ("not-tls", r"(?i)WRONG.VERSION.NUMBER|HTTP_REQUEST|RECORD.LAYER.FAILURE|UNKNOWN_PROTOCOL|PACKET_LENGTH"),
-    ("cut", r"EOF|ECONNRESET|EndOfStream|BrokenResource|ConnectionReset|EPIPE|Connection reset"),
-)
 
 
 class Refused(Exception):  # not an error of ours: the answer was complete, and it was no
@@ -149,6 +139,10 @@ def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
         return Trace(stage=Stage.PARSE, verdict=Verdict.FAILED, facts=facts)
     split = urlsplit(url)
     facts["insecure"] = split.scheme == "http" and not is_loopback(split.hostname or "")
+    if (split.hostname or "").endswith("."):
+        port = f":{split.port}" if split.port else ""
+        bare = split._replace(netloc=f"{(split.hostname or '').rstrip('.')}{port}")
+        facts |= {"trailing_dot": True, "endpoint_without_dot": urlunsplit(bare)}
     facts["secure_endpoint"] = urlunsplit(split._replace(scheme="https"))
     facts["port"] = port_of(url)
     facts |= _catalogue_facts(cell, catalogue)
@@ -253,67 +247,6 @@ def _with_titles(urls: tuple[str, ...], catalogue: Catalogue) -> str:
     return " or ".join(parts)
 
 
-# dns ------------------------------------------------------------------------------------------------------------------
-
-
-async def look_up(network: Network, host: str, port: int) -> dict[str, Fact]:
-    """Resolve the name. Raises socket.gaierror."""
-    addresses = await in_thread(lambda: network.look_up(host, port))
-    return {"addresses": addresses, "routed": (host, port) in network.routes}
-
-
-# tcp and tls ----------------------------------------------------------------------------------------------------------
-
-
-def connection(
-    transcript: Transcript, failures: tuple[Chain, ...], proxy: str | None, *, url: str = ""
-) -> tuple[Trace, Trace]:
-    """Stages tcp and tls, read off the connection events of the first request to a host.
-
-    Args:
-        transcript: of that request.
-        failures: what it raised.
-        proxy: the HTTP proxy it went through.
-        url: where it went, for a request that left no exchange.
-    """
-    https = urlsplit(url or next((one.url for one in transcript.exchanges), "")).scheme != "http"
-    events = transcript.events
-    ended = {event for event, (_, end) in events.items() if end is not None and event not in transcript.failed}
-    facts: dict[str, Fact] = {
-        "address": transcript.address,
-        "proxy": proxy is not None,
-        "proxy_url": clean(proxy, limit=200) if proxy else None,
-    }
-    tunnel_failed = any(link.type.endswith("ProxyError") for chain in failures for link in chain)
-    if "connect_tcp" not in ended or tunnel_failed:
-        tcp = Trace(stage=Stage.TCP, verdict=Verdict.FAILED, facts=facts, failures=failures)
-        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.BLOCKED, reason="tcp failed")
-    tcp = Trace(
-        stage=Stage.TCP, verdict=Verdict.PASSED, facts=facts, elapsed_s=round(transcript.seconds("connect_tcp"), 6)
-    )
-    if not https:
-        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.SKIPPED, reason="plain http has no TLS")
-    if "start_tls" not in ended:
-        return tcp, Trace(stage=Stage.TLS, verdict=Verdict.FAILED, facts=tls_fault(failures), failures=failures)
-    return tcp, Trace(
-        stage=Stage.TLS,
-        verdict=Verdict.PASSED,
-        facts=dict(transcript.peer),
-        elapsed_s=round(transcript.seconds("start_tls"), 6),
-    )
-
-
-def tls_fault(failures: tuple[Chain, ...]) -> dict[str, Fact]:
-    """What kind of TLS failure the chains tell of, and OpenSSL's own words."""
-    links = [link for chain in failures for link in chain]
-    text = " ".join(f"{link.type} {link.errno or ''} {link.message}" for link in links)
-    if re.search(r"Timeout", text):
-        return {}
-    fault = next((name for name, pattern in _TLS_FAULTS if re.search(pattern, text)), "other")
-    words = max((link.message for link in links if "SSL" in link.type or "SSL" in link.message), key=len, default="")
-    return {"tls_fault": fault, "tls_problem": re.sub(r"\s*\(_ssl\.c:\d+\)", "", words) or "no reason given"}
-
-
 # http and auth: our own POST ------------------------------------------------------------------------------------------
 
 
@@ -351,12 +284,13 @@ async def post(
         url: where to.
         signer: signs it; None for no signature.
         more: headers that are not signed.
-        body: the request, with the id 1; `initialize` where none is given.
+        body: the request, with the id 1; `initialize` where none is given, none at all where it is empty.
 
     Raises:
         httpx.TransportError: no complete answer came.
     """
-    await _send(client, "POST", url, signer, body or initialize_body(), headers={**_HEADERS, **more})
+    sent = initialize_body() if body is None else body
+    await _send(client, "POST", url, signer, sent, headers={**_HEADERS, **more})
 
 
 async def release(

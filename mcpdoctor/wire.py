@@ -18,12 +18,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # documented only by its use
 
 import anyio
 import httpx
 
 from mcpdoctor.answers import decoded, problem
+from mcpdoctor.http_proxies import Choice, choose
 from mcpdoctor.model import Exchange, Unusable
 from mcpdoctor.redaction import clean, clean_headers
 
@@ -36,8 +36,17 @@ EARLY_BODY = 65536
 KEPT_BODY = 4000
 """Characters of a body that the transcript keeps."""
 
+KEPT_GREETING = 64
+"""Bytes that the transcript keeps of what comes first over a connection."""
+
 ACCEPT_ENCODING = "gzip, deflate"
 """What we ask for: httpx offers more where more is installed, and only these are unpacked within bounds."""
+
+FALLBACK_S = 1.0
+"""Seconds that an address may take to accept before the next one is tried; the last one has all the time there is.
+
+The real client (anyio) does not wait at all: it tries the next address after a quarter of a second, beside the first.
+"""
 
 _READ_AT_ONCE = 65536
 _STREAM_END_S = 0.2
@@ -81,6 +90,9 @@ class Network:
         context: the one TLS context of the run.
         addresses: what was looked up, by host; filled by `look_up`.
         look_ups: names that were really asked for, in order.
+        ca_problem: why the client cannot load the authorities that the environment names, as half a sentence; None
+            where it can.
+        silent: addresses that did not answer while another one of the same host did; they are tried last.
     """
 
     context: ssl.SSLContext
@@ -89,18 +101,22 @@ class Network:
     environ: Mapping[str, str] = field(default_factory=dict)
     addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
     look_ups: list[str] = field(default_factory=list)
+    ca_problem: str | None = None
+    silent: set[str] = field(default_factory=set)
+
+    def route(self, host: str, port: int) -> Route | None:
+        """The route of a host; a dot at the end of its name says only that the name is whole."""
+        return self.routes.get((host.lower().removesuffix("."), port))
+
+    def proxy_choice(self, url: str) -> Choice:
+        """What the environment says about a proxy for `url`; nothing of it counts where the way is given (routes)."""
+        if self.sealed or self.route(urlsplit(url).hostname or "", port_of(url)) is not None:
+            return Choice()
+        return choose(self.environ, url)
 
     def proxy_for(self, url: str) -> str | None:
         """The HTTP proxy that the environment prescribes for `url`, as httpx reads it; None for a direct connection."""
-        split = urlsplit(url)
-        host, port = split.hostname or "", port_of(url)
-        if self.sealed or (host, port) in self.routes:
-            return None
-        proxies = _proxies(self.environ)
-        proxy = proxies.get(split.scheme) or proxies.get("all")
-        if proxy is None or proxy_bypass_environment(host, proxies):
-            return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+        return self.proxy_choice(url).url
 
     def look_up(self, host: str, port: int) -> tuple[str, ...]:
         """Addresses of `host`, looked up once in the run. Blocks: callers run it in a thread.
@@ -108,7 +124,7 @@ class Network:
         Raises:
             socket.gaierror: the name does not resolve.
         """
-        route = self.routes.get((host, port))
+        route = self.route(host, port)
         if route is not None:
             return (route.to_host,)
         if host not in self.addresses:
@@ -120,20 +136,17 @@ class Network:
         return self.addresses[host]
 
     def targets(self, host: str, port: int) -> tuple[tuple[str, int], ...]:
-        """Where to connect for `host:port`: the route, else every address that the look-up gave, in its order."""
-        route = self.routes.get((host, port))
+        """Where to connect for `host:port`: the route, else the addresses that the look-up gave.
+
+        The first one of the other family comes second (RFC 8305, section 4), those that are known to be silent last.
+        """
+        route = self.route(host, port)
         if route is not None:
             return ((route.to_host, route.to_port),)
-        return tuple((address, port) for address in self.addresses.get(host, (host,)))
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """`https_proxy` and its like, by scheme; the lower-case name wins, as in urllib."""
-    found: dict[str, str] = {}
-    for name in sorted(environ, key=str.islower):
-        if name.lower().endswith("_proxy"):
-            found[name.lower().removesuffix("_proxy")] = environ[name]
-    return {scheme: proxy for scheme, proxy in found.items() if proxy}
+        found = self.addresses.get(host, (host,))
+        other = [address for address in found if (":" in address) != (":" in found[0])][:1]
+        ordered = dict.fromkeys((found[0], *other, *found))
+        return tuple((address, port) for address in sorted(ordered, key=self.silent.__contains__))
 
 
 def tls_context(ca_bundle: str | None, *, needed: bool = True) -> ssl.SSLContext:
@@ -146,7 +159,13 @@ def tls_context(ca_bundle: str | None, *, needed: bool = True) -> ssl.SSLContext
     Raises:
         Unusable: the bundle cannot be read or holds no certificate.
     """
-    context = httpx.create_ssl_context() if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not needed:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
+        try:
+            context = httpx.create_ssl_context()
+        except OSError:  # SSL_CERT_FILE names nothing that can be read; the client would end here
+            context = httpx.create_ssl_context(trust_env=False)
     if ca_bundle is not None:
         try:
             context.load_verify_locations(ca_bundle)
@@ -220,9 +239,14 @@ class Transcript:
         events: connection events of httpcore, name to (started, ended) seconds; the last connection counts.
         peer: facts of the TLS session, where one was made.
         address: the address that took the connection.
+        tunnelled: whether a TLS handshake was begun through an HTTP proxy.
+        unanswered: addresses that were tried before it, with the seconds that each of them took.
         first_body: the body of the first POST's answer, whole.
         last_body: the last body that was read, whole.
         last_headers: the headers of the last answer, not redacted.
+        greeting: what came first over the newest connection, as far as it was read; what is no HTTP shows here only.
+        cut_s: seconds after which an event stream ended that was to bring the answer to a POST and did not; None where
+            none did.
         waited_s: seconds that the pacer held requests back.
         scope: the deadline of the stage at work; None between stages.
         waiting: requests that the pacer holds back just now.
@@ -234,9 +258,13 @@ class Transcript:
     failed: set[str] = field(default_factory=set)
     peer: dict[str, Any] = field(default_factory=dict)
     address: str | None = None
+    tunnelled: bool = False
+    unanswered: dict[str, float] = field(default_factory=dict)
     first_body: bytes = b""
     last_body: bytes = b""
     last_headers: httpx.Headers = field(default_factory=httpx.Headers)
+    greeting: bytes = b""
+    cut_s: float | None = None
     waited_s: float = 0.0
     scope: anyio.CancelScope | None = None
     waiting: int = 0
@@ -252,6 +280,10 @@ class Transcript:
         event, _, phase = name.rpartition(".")
         if event not in ("connection.connect_tcp", "connection.start_tls", "proxy.start_tls"):
             return
+        if phase == "complete":
+            self.greeting = b""
+            self._listen(info.get("return_value"))
+        self.tunnelled = self.tunnelled or event.startswith("proxy.")
         event = event.rpartition(".")[2]
         now = time.perf_counter()
         if phase == "started":
@@ -263,6 +295,19 @@ class Transcript:
                 self.failed.add(event)
             elif event == "start_tls":
                 self.peer = _peer(info.get("return_value"))
+
+    def _listen(self, stream: Any) -> None:
+        """Keep what comes first over a connection. httpcore shows bytes that are no HTTP to nobody else."""
+        read = stream.read
+
+        async def listening(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # as httpcore's
+            data: bytes = await read(max_bytes, timeout)
+            self.greeting += data[: KEPT_GREETING - len(self.greeting)]
+            if len(self.greeting) >= KEPT_GREETING:
+                stream.read = read
+            return data
+
+        stream.read = listening
 
     def seconds(self, event: str) -> float:
         """How long `connect_tcp` or `start_tls` took; 0 where it did not happen or did not end."""
@@ -292,6 +337,18 @@ def _tracer(transcript: Transcript | None, also: Trace | None) -> Trace:
                     await stream.aclose()
 
     return trace
+
+
+def _impatient(trace: Trace, patience: anyio.CancelScope) -> Trace:
+    """A trace extension that gives a connection FALLBACK_S to be accepted, and the rest of the work all its time."""
+
+    async def told(name: str, info: Mapping[str, Any]) -> None:
+        event, _, phase = name.rpartition(".")
+        if event == "connection.connect_tcp":
+            patience.deadline = anyio.current_time() + FALLBACK_S if phase == "started" else math.inf
+        await trace(name, info)
+
+    return told
 
 
 def _peer(stream: Any) -> dict[str, Any]:
@@ -368,8 +425,8 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         transcript.last_headers = response.headers
         body = _Body(
             response,
-            on_close=lambda data, complete: self._record(
-                transcript, request, response, data, started=started, complete=complete
+            on_close=lambda data, complete, broke: self._record(
+                transcript, request, response, data, started=started, complete=complete, broke=broke
             ),
         )
         if response.is_error:
@@ -419,12 +476,19 @@ class RecordingTransport(httpx.AsyncBaseTransport):
                 extensions=request.extensions,
             )
             transcript.address = address
-            try:
-                return await self._inner.handle_async_request(routed)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                # A refused handshake is an answer; only an address that does not answer at all leads to the next one.
-                if "start_tls" in transcript.events or index == len(targets) - 1:
-                    raise
+            last = index == len(targets) - 1
+            started = time.perf_counter()
+            with anyio.CancelScope() as patience:
+                if not last:
+                    routed.extensions = {**request.extensions, "trace": _impatient(tracer, patience)}
+                try:
+                    return await self._inner.handle_async_request(routed)
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    # A refused handshake is an answer; only an address that does not answer at all leads to the next.
+                    if "start_tls" in transcript.events or last:
+                        raise
+            transcript.unanswered[address] = round(time.perf_counter() - started, 3)
+            self._network.silent.add(address)
         raise httpx.ConnectError(f"no address for {host}", request=request)
 
     def _record(
@@ -436,10 +500,14 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         *,
         started: float,
         complete: bool = False,
+        broke: bool = False,
     ) -> None:
         if not self._keep:
             return
         transcript.last_body = body
+        elapsed_s = round(time.perf_counter() - started, 6)
+        if response is not None and (complete or broke) and _unanswered(request, response, body):
+            transcript.cut_s = round(elapsed_s, 1) or 0.1
         if request.method == "POST" and transcript.first_post is None:
             transcript.first_body = body
         # A server may send back what it got; its own signature belongs to what a record must not hold.
@@ -455,7 +523,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
                 body=_text(body, secrets) if response else None,
                 body_size=len(body),
                 complete=complete,
-                elapsed_s=round(time.perf_counter() - started, 6),
+                elapsed_s=elapsed_s,
                 problem=_problem(request, response, body, complete=complete),
             )
         )
@@ -470,18 +538,27 @@ def _text(body: bytes, secrets: Collection[str]) -> str:
     return clean(decoded(body[: 4 * KEPT_BODY]), limit=KEPT_BODY, secrets=secrets)
 
 
+def _unanswered(request: httpx.Request, response: httpx.Response, body: bytes) -> bool:
+    """Whether the event stream that was to bring the answer to a POST has ended without one."""
+    if request.method != "POST" or response.status_code != httpx.codes.OK:
+        return False
+    return "text/event-stream" in response.headers.get("content-type", "") and not re.search(
+        rb'"(?:result|error)"\s*:', body
+    )
+
+
 class _Body(httpx.AsyncByteStream):
     """Streams a body through, keeps its beginning, and stops at MAX_BODY bytes, unpacked ones counted.
 
     gzip and deflate are unpacked here and not by httpx: a few kilobytes can unpack to gigabytes.
     """
 
-    def __init__(self, response: httpx.Response, on_close: Callable[[bytes, bool], None]) -> None:
+    def __init__(self, response: httpx.Response, on_close: Callable[[bytes, bool, bool], None]) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
         self._stream = response.stream
-        self._on_close: Callable[[bytes, bool], None] | None = on_close
+        self._on_close: Callable[[bytes, bool, bool], None] | None = on_close
         self._kept = bytearray()
-        self.complete = False
+        self.complete = self.broke = False
         self._early: list[bytes] = []
         self._failure: httpx.TransportError | None = None
         self._source = self._read()
@@ -509,12 +586,16 @@ class _Body(httpx.AsyncByteStream):
             yield piece
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
-        async for chunk in self._stream:
-            for piece in self._pieces(chunk):
-                if len(self._kept) + len(piece) > MAX_BODY:
-                    raise ResponseTooLarge(f"more than {MAX_BODY // 2**20} MiB in one answer")
-                self._kept += piece
-                yield piece
+        try:
+            async for chunk in self._stream:
+                for piece in self._pieces(chunk):
+                    if len(self._kept) + len(piece) > MAX_BODY:
+                        raise ResponseTooLarge(f"more than {MAX_BODY // 2**20} MiB in one answer")
+                    self._kept += piece
+                    yield piece
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
+            self.broke = True
+            raise
         self.complete = True
 
     def _pieces(self, chunk: bytes) -> Iterable[bytes]:
@@ -531,7 +612,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         if self._on_close is not None:
-            self._on_close(bytes(self._kept), self.complete)
+            self._on_close(bytes(self._kept), self.complete, self.broke)
             self._on_close = None
         await self._source.aclose()
         await self._stream.aclose()

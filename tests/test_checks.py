@@ -17,13 +17,14 @@ from typing import Any, get_args
 
 import anyio
 import jsonschema
+import network_scenes
 import pytest
 from conftest import network_of
 from logins import BESIDE_A_REFUSAL
 from logins import HEALTHY as LOGIN
 from logins import PROVOCATIONS as OF_LOGINS
 
-from mcpdoctor import ceiling, engine, from_files, matrix, measuring
+from mcpdoctor import ceiling, certificates, engine, from_files, matrix, measuring
 from mcpdoctor.catalogue import About, Catalogue
 from mcpdoctor.clients import known
 from mcpdoctor.lab import FAULTS, Lab, Options, limiters, tokens
@@ -75,7 +76,11 @@ class Scene:
     def run(self) -> Report:
         routes = {(one.host, one.port): one for one in map(parse_route, self.routes)}
         network = Network(
-            context=tls_context(self.lab.ca_bundle), routes=routes, sealed=self.sealed, environ=self.environ
+            context=tls_context(self.lab.ca_bundle),
+            routes=routes,
+            sealed=self.sealed,
+            environ=self.environ,
+            ca_problem=certificates.fatal(self.environ),
         )
         axes = matrix.Axes(regions=self.regions, services=self.services, credentials=self.credentials)
         plan = matrix.expand([self.url], axes, self.catalogue, call=self.call)
@@ -297,6 +302,7 @@ PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "call-tool-error": calling,
     "unexplained": as_it_is,
     "rate-limited": as_it_is,
+    **network_scenes.PROVOCATIONS,
 }
 """What the client's side must be for the fault of each check to show."""
 
@@ -733,6 +739,7 @@ VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     **{f"open/{name}": ("open-client-hangs", soon) for name in NOT_TAKEN},
     **{f"open/{name}": ("http-not-mcp", as_it_is) for name in ("accepted-only", "no-content", "empty")},
     **{f"open/{name}": ("open-invalid-answer", as_it_is) for name in ("events-without-answer", "error-in-words")},
+    **network_scenes.VARIANTS,
 }
 """Further faults of the lab, and the check that explains each."""
 

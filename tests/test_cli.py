@@ -415,7 +415,7 @@ def served(*options: str) -> Iterator[dict[str, Any]]:
 
 def test_the_lab_prints_what_a_client_needs_and_ends_when_told() -> None:
     with served("--port", "0") as lab:
-        assert {"http", "https_port", "ca_bundle", "env", "connect_to", "endpoints"} == set(lab)
+        assert {"http", "https_port", "ca_bundle", "env", "connect_to", "proxies", "endpoints"} == set(lab)
         assert Path(lab["ca_bundle"]).is_file()
         url = f"{lab['http']}/aws-mcp/us-east-1/mcp"
         assert checked(url, "-s", "aws-mcp", "-r", "us-east-1", "-c", "env", **lab["env"])["exit_code"] == 0

@@ -18,7 +18,7 @@ from botocore.exceptions import CredentialRetrievalError
 from conftest import Examine, network_of
 
 from mcpdoctor import credentials as credentials_module
-from mcpdoctor import engine, matrix, probes, wire
+from mcpdoctor import engine, matrix, probes, way, wire
 from mcpdoctor.catalogue import Catalogue, Endpoint
 from mcpdoctor.lab import Lab, Seen
 from mcpdoctor.matrix import Axes, Call, Cell
@@ -402,7 +402,7 @@ def blunder(module: str, *, waits: bool) -> Callable[..., Any]:
 
 BLUNDERS = [
     (probes, "url_problem", False, Stage.PARSE),
-    (probes, "look_up", True, Stage.DNS),
+    (way, "look_up", True, Stage.DNS),
     (probes, "post", True, Stage.HTTP),
     (probes, "check_http", False, Stage.HTTP),
     (credentials_module, "surroundings", False, Stage.AUTH),

@@ -133,6 +133,23 @@ class Place:
 
         return caught(post)
 
+    def greeted(self, greeting: bytes) -> BaseException:
+        """What httpx raises at a port that says this, and closes once it was asked something."""
+
+        def greet(listener: socket.socket) -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(greeting)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=greet, args=(listener,))
+            thread.start()
+            try:
+                return get(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
+            finally:
+                thread.join()
+
     def tls(self, fault: str) -> BaseException:
         """What httpx raises at a name of the lab with which TLS fails."""
         host = FAULTS[fault].endpoint.split("/")[2]
@@ -277,6 +294,23 @@ def behind_a_proxy(_: Place) -> Problem:
             thread.join()
 
 
+def with_exceptions(exceptions: str) -> Telling:
+    """What httpx raises when it starts with such a NO_PROXY."""
+
+    def tell(place: Place) -> Problem:
+        with place.monkeypatch.context() as patch:
+            patch.setenv("NO_PROXY", exceptions)
+            return caught(httpx.AsyncClient)
+
+    return tell
+
+
+def posted_in_pieces(place: Place) -> Problem:
+    return place.greeted(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n3\r\n: a\r\n"
+    )
+
+
 def hung_up_on(_: Place) -> Problem:
     """A server that reads the first message of a TLS handshake and closes."""
 
@@ -395,12 +429,51 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "tcp-refused": (refused, lambda _: "Error: connect ECONNREFUSED 127.0.0.1:8000"),
     "tcp-unreachable": (black_hole, lambda _: "OSError: [Errno 113] No route to host"),
     "tcp-proxy": (behind_a_proxy,),
-    "tls-untrusted": (lambda place: place.tls("tls/untrusted"),),
+    "tcp-proxy-settings": (
+        lambda _: get(AWS_MCP, proxy="socks4://127.0.0.1:1080"),
+        with_exceptions("localhost,::1/128"),
+        with_exceptions("[::1]"),
+    ),
+    "tls-ca-variable": (
+        lambda _: "OSError: Could not find a suitable TLS CA certificate bundle, invalid path: /etc/ssl/corp.pem",
+        lambda _: "Warning: Ignoring extra certs from `/etc/corp.pem`, load failed: error:80000002:system library",
+    ),
+    "tls-self-signed": (
+        lambda place: place.tls("tls/self-signed"),
+        lambda _: (
+            "Error: self-signed certificate\n    at TLSSocket.onConnectSecure\n  code: 'DEPTH_ZERO_SELF_SIGNED_CERT'"
+        ),
+    ),
+    "tls-incomplete-chain": (
+        lambda _: (
+            "TypeError: fetch failed\n  [cause]: Error: unable to verify the first certificate\n"
+            "    at TLSSocket.onConnectSecure {\n    code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'\n  }"
+        ),
+    ),
+    "tls-not-yet-valid": (lambda place: place.tls("tls/not-yet-valid"),),
+    "tls-untrusted": (
+        lambda place: place.tls("tls/untrusted"),
+        lambda place: place.tls("tls/incomplete-chain"),
+        lambda _: "Error: self-signed certificate in certificate chain\n  code: 'SELF_SIGNED_CERT_IN_CHAIN'",
+        lambda _: (
+            "botocore.exceptions.SSLError: SSL validation failed for https://oidc.us-east-1.amazonaws.com/token "
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate"
+        ),
+    ),
     "tls-wrong-name": (lambda place: place.tls("tls/wrong-name"),),
     "tls-expired": (lambda place: place.tls("tls/expired"),),
     "tls-not-tls": (lambda place: place.tls("tls/not-tls"),),
     "tls-failed": (lambda place: place.tls("tls/alert"),),
     "tls-connection-lost": (hung_up_on,),
+    "http-not-http": (
+        lambda place: place.greeted(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+        lambda _: (
+            "TypeError: fetch failed\n  [cause]: HTTPParserError: Response does not match the HTTP/1.1 protocol "
+            "(Expected HTTP/)\n    code: 'HPE_INVALID_CONSTANT'"
+        ),
+    ),
+    "http-malformed": (posted("http/two-lengths"), posted("http/huge-headers"), posted("http/bad-chunks")),
+    "http-stream-cut": (posted_in_pieces, lambda _: "Error: SSE stream disconnected: TypeError: terminated"),
     "http-timeout": (posted("http/silent", timeout=0.3), lambda _: "ERROR the request timed out"),
     "http-connection-lost": (posted("http/closed"), raised("http/closed")),
     "http-redirected": (posted("http/redirected"), raised("http/redirected")),

@@ -189,7 +189,7 @@ def test_options_that_make_no_sense_are_refused(options):
 
 def test_its_description_is_all_a_client_needs(lab):
     told = json.loads(json.dumps(lab.describe()))
-    assert set(told) == {"http", "https_port", "ca_bundle", "env", "connect_to", "endpoints"}
+    assert set(told) == {"http", "https_port", "ca_bundle", "env", "connect_to", "proxies", "endpoints"}
     keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
     assert set(told["env"]) == {*keys, "MCPDOCTOR_LAB_TOKEN"}
     assert f"aws-mcp.us-east-1.api.aws:443:127.0.0.1:{lab.https_port}" in told["connect_to"]

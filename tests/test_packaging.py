@@ -29,6 +29,7 @@ from mcpdoctor.model import Severity, Stage, Unusable, Verdict
 # Read by `mcpdoctor.clients`, `mcpdoctor.linting` and `mcpdoctor.snippets`, and by people and their editors.
 READ_BY_OTHERS = {
     "clients.toml",
+    "authorities.toml",
     "defects.toml",
     "mistakes.toml",
     "proxy.toml",

@@ -20,7 +20,8 @@ from mcpdoctor.diagnosis import read
 from mcpdoctor.failures import Failure, unwrap
 from mcpdoctor.matrix import Axes, expand
 from mcpdoctor.model import Exchange, Fact, Trace, Verdict
-from mcpdoctor.probes import Refused, Signer, check_auth, check_http, clock_facts, in_thread, tls_fault, url_problem
+from mcpdoctor.probes import Refused, Signer, check_auth, check_http, clock_facts, in_thread, url_problem
+from mcpdoctor.way import tls_fault
 from mcpdoctor.wire import Transcript
 
 URL = "https://aws-mcp.us-east-1.api.aws/mcp"

@@ -204,6 +204,7 @@ def network_for(
     plan: Plan, connect_to: tuple[str, ...], ca_bundle: str | None, *, use_lab: bool
 ) -> Iterator[tuple[Network, Lab | None]]:
     """The way to the servers of a plan: the real one, or the lab's."""
+    from mcpdoctor import certificates
     from mcpdoctor.wire import Network, parse_route, tls_context
 
     routes = [parse_route(text) for text in connect_to]
@@ -211,7 +212,8 @@ def network_for(
         by_name = {(route.host, route.port): route for route in routes}
         tls = any(cell.configuration.endpoint.lower().startswith("https:") for cell in plan.cells)
         context = tls_context(ca_bundle, needed=tls)
-        yield Network(context=context, routes=by_name, environ=os.environ), None
+        problem = certificates.fatal(os.environ) if tls else None
+        yield Network(context=context, routes=by_name, environ=os.environ, ca_problem=problem), None
         return
     from mcpdoctor.lab import Lab
 

@@ -37,6 +37,9 @@ _NAMES = (
     certificates.UNTRUSTED,
     certificates.EXPIRED,
     certificates.WRONG_NAME,
+    certificates.EARLY,
+    certificates.SELF_SIGNED,
+    certificates.INCOMPLETE,
 )
 
 
@@ -184,8 +187,13 @@ class Lab:
         ports = {service.host: hosting.https_port for service in SERVICES} | dict.fromkeys(_NAMES, hosting.https_port)
         ports |= {"plain.lab.test": hosting.port, "refused.lab.test": hosting.refused_port}
         ports |= {"closed.lab.test": hosting.closed_port, "silent.lab.test": hosting.silent_port}
-        ports["alert.lab.test"] = hosting.alert_port
+        ports |= {"alert.lab.test": hosting.alert_port, "reset.lab.test": hosting.reset_port}
         return tuple(f"{host}:443:127.0.0.1:{port}" for host, port in ports.items())
+
+    @property
+    def proxies(self) -> dict[str, str]:
+        """URLs of the HTTP proxies of the lab, by name (see `hops.HOPS`): values for HTTPS_PROXY."""
+        return {name: f"http://127.0.0.1:{port}" for name, port in self._running.hop_ports.items()}
 
     def plain(self, url: str) -> str | None:
         """The address on plain HTTP that stands for a URL: for clients that cannot be told to connect elsewhere.
@@ -218,6 +226,7 @@ class Lab:
             "ca_bundle": self.ca_bundle,
             "env": self.env,
             "connect_to": list(self.connect_to),
+            "proxies": self.proxies,
             "endpoints": self.endpoints,
         }
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mcpdoctor.lab.fault import Fault
 from mcpdoctor.lab.messages import Answer, Headers, Request
 
 Message = dict[str, Any]
@@ -233,3 +234,8 @@ DIALECTS += tuple(
         ("error-in-words", "The JSON-RPC error is a string.", _refusing("Tenant unknown")),
     )
 )
+
+DIALECT_FAULTS = tuple(
+    Fault(stage=one.stage, name=one.name, summary=one.summary, answer=one.answer) for one in DIALECTS
+)
+"""The same as faults of the lab."""

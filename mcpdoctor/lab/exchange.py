@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,10 +13,11 @@ from email.utils import formatdate
 from http import HTTPStatus
 from time import time
 
-from mcpdoctor.lab.messages import Answer, Drop, Headers, Reaction, Request, Silence
+from mcpdoctor.lab.messages import Answer, Drop, Headers, Raw, Reaction, Request, Silence
 from mcpdoctor.lab.servers import Message, Receive, Scope, Send
 
 MOST_BYTES = 8 * 1024 * 1024
+_MOMENT_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,6 +154,8 @@ class Exchange:
                 await self._gone()
             case Silence():
                 await self._gone()
+            case Raw():
+                await self._say(reaction)
             case Answer():
                 headers = [(name.encode(), value.encode()) for name, value in reaction.headers]
                 if isinstance(reaction.body, bytes):
@@ -218,6 +223,18 @@ class Exchange:
                 with suppress(asyncio.CancelledError):
                     await task
 
+    async def _say(self, raw: Raw) -> None:
+        """Write past the HTTP server, straight to the socket."""
+        transport = self._scope["state"]["transport"]
+        for piece in raw.pieces:
+            transport.write(piece)
+            await asyncio.sleep(_MOMENT_S)
+        if raw.reset:
+            reset(transport)
+        else:
+            transport.close()
+        await self._gone()
+
     async def _gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -240,6 +257,14 @@ def _wrapped_in_events(send: Send) -> Send:
         await send({"type": "http.response.body", "body": body})
 
     return wrapping
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection with RST: a socket that does not linger has nothing to say at its end."""
+    taken = transport.get_extra_info("socket")
+    if taken is not None:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def _text(raw: bytes) -> str:

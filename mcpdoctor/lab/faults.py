@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
-from mcpdoctor.lab import accounts, certificates, logins, sigv4
-from mcpdoctor.lab.dialects import DIALECTS
+from mcpdoctor.lab import accounts, certificates, sigv4
+from mcpdoctor.lab.dialects import DIALECT_FAULTS
 from mcpdoctor.lab.doors import denied, refused, verify
 from mcpdoctor.lab.elsewhere import one_slash_less, resources_only, wrong_host, wrong_host_in_json
+from mcpdoctor.lab.fault import AWS_MCP, HOST, Answering, Fault, after_initialize, always, named, on
+from mcpdoctor.lab.faults_wire import WIRE_FAULTS
 from mcpdoctor.lab.lapses import LAPSES
+from mcpdoctor.lab.logins import LOGIN_FAULTS
 from mcpdoctor.lab.messages import (
     METHOD_MISMATCH,
     UNVERIFIED,
@@ -39,88 +41,14 @@ from mcpdoctor.lab.messages import (
     too_many,
 )
 
+__all__ = ["CLOCK_SHIFT_S", "FAULTS", "HOST", "HOSTILE", "HUGE_BYTES", "Fault"]
+
 SERVICE = "aws-mcp"
 REGION = "us-east-1"
 OTHER_SERVICE = "other-service"
 OTHER_REGION = "eu-south-1"
 CLOCK_SHIFT_S = 15 * 60
 HUGE_BYTES = 2 * 1024**3
-HOST = "lab.test"
-AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
-
-Answering = Callable[[Request], Reaction | None]
-
-
-class HasHttp(Protocol):
-    """What `Fault.url` needs of a lab."""
-
-    @property
-    def http(self) -> str:
-        """The base URL of its plain HTTP side."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing that goes wrong.
-
-    Attributes:
-        stage: The stage of a diagnosis at which it shows.
-        name: Its name within the stage.
-        summary: What happens, in one sentence.
-        answer: What is done with each request; None as its result passes the request to a healthy server. None in its
-            place: nothing is served, the fault is in `endpoint`.
-        endpoint: The URL to use; the fault's path on `https://lab.test` by default. With an `answer` it is a real name,
-            and its query tells it from the healthy server there.
-        clock_shift_s: How far the server's clock is ahead, in seconds.
-        setup: What must be true of the client's side for the fault to show, where the lab alone cannot make it.
-    """
-
-    stage: str
-    name: str
-    summary: str
-    answer: Answering | None = None
-    endpoint: str = ""
-    clock_shift_s: float = 0.0
-    setup: str = ""
-
-    @property
-    def key(self) -> str:
-        """`stage/name`."""
-        return f"{self.stage}/{self.name}"
-
-    @property
-    def path(self) -> str:
-        """The path under which it is served."""
-        return f"/fault/{self.key}/mcp"
-
-    def url(self, lab: HasHttp | None = None) -> str:
-        """Where to find it.
-
-        Args:
-            lab: A running lab, for the URL on plain HTTP; without one, the URL to use with `connect_to`.
-
-        Returns:
-            The URL. A fault of the URL or the name has only one.
-        """
-        if lab is not None and self.answer is not None and not self.endpoint:
-            return f"{lab.http}{self.path}"
-        return self.endpoint or f"https://{HOST}{self.path}"
-
-
-def always(reaction: Reaction) -> Answering:
-    """Meet every request in the same way."""
-    return lambda request: reaction  # noqa: ARG005 - whatever was asked
-
-
-def on(*methods: str, do: Callable[[Request], Reaction]) -> Answering:
-    """Answer the JSON-RPC methods named; a healthy server answers the others."""
-    return lambda request: do(request) if request.method == "POST" and request.rpc_method in methods else None
-
-
-def after_initialize(do: Callable[[Request], Reaction]) -> Answering:
-    """Let `initialize` succeed, then answer every POST."""
-    return lambda request: do(request) if request.method == "POST" and request.rpc_method != "initialize" else None
 
 
 def missing_token(request: Request) -> Answer:  # noqa: ARG001 - the same for every request
@@ -293,10 +221,6 @@ def _late_html(request: Request) -> Answer | None:
     return in_html(_html())
 
 
-def _named(host: str, path: str = "/mcp") -> str:
-    return f"https://{host}{path}"
-
-
 _ALL: tuple[Fault, ...] = (
     Fault(
         stage="parse",
@@ -314,13 +238,13 @@ _ALL: tuple[Fault, ...] = (
         stage="dns",
         name="unknown-host",
         summary="A name that AWS never had: Knowledge has no Regions.",
-        endpoint=_named("knowledge-mcp.us-east-1.api.aws"),
+        endpoint=named("knowledge-mcp.us-east-1.api.aws"),
     ),
     Fault(
         stage="dns",
         name="unknown-region",
         summary="A Region in which AWS MCP Server is not offered.",
-        endpoint=_named("aws-mcp.us-east-2.api.aws"),
+        endpoint=named("aws-mcp.us-east-2.api.aws"),
     ),
     Fault(
         stage="dns",
@@ -350,48 +274,48 @@ _ALL: tuple[Fault, ...] = (
         endpoint=AWS_MCP,
         setup="HTTPS_PROXY names a port on which nothing listens.",
     ),
-    Fault(stage="tcp", name="refused", summary="Nothing listens on the port.", endpoint=_named("refused.lab.test")),
+    Fault(stage="tcp", name="refused", summary="Nothing listens on the port.", endpoint=named("refused.lab.test")),
     Fault(
         stage="tls",
         name="untrusted",
         summary="The certificate is signed by an authority nobody knows.",
-        endpoint=_named(certificates.UNTRUSTED),
+        endpoint=named(certificates.UNTRUSTED),
     ),
     Fault(
         stage="tls",
         name="expired",
         summary="The certificate ran out yesterday.",
-        endpoint=_named(certificates.EXPIRED),
+        endpoint=named(certificates.EXPIRED),
     ),
     Fault(
         stage="tls",
         name="wrong-name",
         summary="The certificate is for another name.",
-        endpoint=_named(certificates.WRONG_NAME),
+        endpoint=named(certificates.WRONG_NAME),
     ),
     Fault(
         stage="tls",
         name="not-tls",
         summary="The port speaks plain HTTP.",
-        endpoint=_named("plain.lab.test"),
+        endpoint=named("plain.lab.test"),
     ),
     Fault(
         stage="tls",
         name="closed",
         summary="The connection is accepted and closed at once.",
-        endpoint=_named("closed.lab.test"),
+        endpoint=named("closed.lab.test"),
     ),
     Fault(
         stage="tls",
         name="silent",
         summary="The connection is accepted and nothing is ever said.",
-        endpoint=_named("silent.lab.test"),
+        endpoint=named("silent.lab.test"),
     ),
     Fault(
         stage="tls",
         name="alert",
         summary="The server breaks the handshake off with an alert.",
-        endpoint=_named("alert.lab.test"),
+        endpoint=named("alert.lab.test"),
     ),
     Fault(
         stage="http",
@@ -752,7 +676,6 @@ _ALL: tuple[Fault, ...] = (
         answer=guard(unsigned=lambda _: in_json({"message": "Internal Server Error"}, status=500)),
     ),
     Fault(stage="healthy", name="signed", summary="Nothing is wrong with a signed request.", answer=guard()),
-    *(Fault(**{"stage": "auth", **one}) for one in logins.FAULTS),
     Fault(
         stage="healthy",
         name="resources-only",
@@ -767,20 +690,7 @@ _ALL: tuple[Fault, ...] = (
     ),
 )
 
-_MORE = (
-    *(Fault(stage=one.stage, name=one.name, summary=one.summary, answer=one.answer) for one in DIALECTS),
-    *(
-        Fault(
-            stage=one.stage,
-            name=one.name,
-            summary=one.summary,
-            answer=one.answer,
-            endpoint=one.endpoint,
-            setup=one.setup,
-        )
-        for one in LAPSES
-    ),
-)
+_EVERY: tuple[Fault, ...] = (*_ALL, *LOGIN_FAULTS, *DIALECT_FAULTS, *LAPSES, *WIRE_FAULTS)
 
-FAULTS: dict[str, Fault] = {fault.key: fault for fault in (*_ALL, *_MORE)}
+FAULTS: dict[str, Fault] = {fault.key: fault for fault in _EVERY}
 """Every fault, by `stage/name`."""

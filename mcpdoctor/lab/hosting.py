@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
@@ -19,6 +20,8 @@ from uvicorn.server import ServerState
 
 from mcpdoctor.lab import certificates
 from mcpdoctor.lab.app import App
+from mcpdoctor.lab.exchange import reset
+from mcpdoctor.lab.hops import HOPS, Meeting, Way, meeting
 from mcpdoctor.lab.servers import preload
 
 LOOPBACK = "127.0.0.1"
@@ -44,6 +47,8 @@ class Hosting:
         closed_port: A port whose connections are closed at once.
         silent_port: A port that never says a word.
         alert_port: A port that ends every TLS handshake with an alert.
+        reset_port: A port that resets a connection once something has come over it.
+        hop_ports: The ports of the HTTP proxies, by name.
         ca_bundle: Path of the PEM file with the authority, from `start` to `stop`.
     """
 
@@ -61,9 +66,11 @@ class Hosting:
         self._names = tuple(names)
         self._hello = hello
         self._accepted = accepted
-        self._wanted = (port, https_port, 0, 0, 0, 0)
+        self._wanted = (port, https_port, 0, 0, 0, 0, 0, *(0 for _ in HOPS))
         self._sockets: list[socket.socket] = []
         self.port = self.https_port = self.refused_port = self.closed_port = self.silent_port = self.alert_port = 0
+        self.reset_port = 0
+        self.hop_ports: dict[str, int] = {}
         self.ca_bundle = ""
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -90,7 +97,8 @@ class Hosting:
             logging.getLogger(name).addFilter(_HUSH)
         ports = [bound.getsockname()[1] for bound in self._sockets]
         self.port, self.https_port, self.refused_port, *rest = ports
-        self.closed_port, self.silent_port, self.alert_port = rest
+        self.closed_port, self.silent_port, self.alert_port, self.reset_port, *hops = rest
+        self.hop_ports = dict(zip((hop.name for hop in HOPS), hops, strict=True))
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
@@ -116,12 +124,18 @@ class Hosting:
 
     async def _serve(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
-        plain, https, _, closed, silent, alert = self._sockets
+        plain, https, _, closed, silent, alert, reset, *hops = self._sockets
         authority = certificates.authority()
         context = certificates.context(authority, self._names, hello=self._hello)
+        openers = {hop.issuer: certificates.authority(hop.issuer) for hop in HOPS if hop.issuer}
+        trusted = {hop.issuer for hop in HOPS if hop.trusted}
         with tempfile.NamedTemporaryFile(prefix="mcpdoctor-lab-ca-", suffix=".pem", delete=False) as file:
-            file.write(authority.cert_pem.bytes())
+            for one in (authority, *(openers[issuer] for issuer in sorted(trusted))):
+                file.write(one.cert_pem.bytes())
             self.ca_bundle = file.name
+        trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+        opening = {issuer: certificates.opening(one, self._names) for issuer, one in openers.items()}
+        way = Way(port=self.https_port, trusting=trusting, opening=opening)
         state, config, open_ones = ServerState(), _config(self._app), _Connections(self._accepted)
         web = partial(_Http, open_ones, config=config, server_state=state, app_state={})
         listeners = [
@@ -130,13 +144,16 @@ class Hosting:
             await loop.create_server(partial(_Closed, open_ones), sock=closed),
             await loop.create_server(partial(_Silent, open_ones), sock=silent),
             await loop.create_server(partial(_Alert, open_ones), sock=alert),
+            await loop.create_server(partial(_Reset, open_ones), sock=reset),
         ]
+        for hop, sock in zip(HOPS, hops, strict=True):
+            listeners.append(await asyncio.start_server(open_ones.keeping(meeting(hop, way)), sock=sock))
         keeper = asyncio.create_task(self._app.run())
         self._ready.set()
         await self._stop.wait()
         for listener in listeners:
             listener.close()
-        await _cancel([keeper, *state.tasks])
+        await _cancel([keeper, *state.tasks, *open_ones.tasks])
         await open_ones.cut()
         await self._app.stop()
 
@@ -153,6 +170,7 @@ class _Connections:
         self._open: set[asyncio.Transport] = set()
         self._none = asyncio.Event()
         self._none.set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def add(self, transport: asyncio.Transport) -> None:
         self._accepted(transport.get_extra_info("sockname")[1])
@@ -163,6 +181,23 @@ class _Connections:
         self._open.discard(transport)
         if not self._open:
             self._none.set()
+
+    def keeping(self, meet: Meeting) -> Meeting:
+        """The same, with its task among those that are cancelled when the lab stops."""
+
+        async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # a server runs this in one
+            self.tasks.add(task)
+            self._accepted(writer.get_extra_info("sockname")[1])
+            try:
+                await meet(reader, writer)
+            except asyncio.CancelledError:
+                pass  # the lab stops
+            finally:
+                self.tasks.discard(task)
+                writer.transport.abort()
+
+        return met
 
     async def cut(self) -> None:
         for transport in tuple(self._open):
@@ -219,6 +254,14 @@ class _Alert(_Silent):
         if self._transport is not None:
             self._transport.write(bytes.fromhex("15 03 03 00 02 02 28"))
             self._transport.close()
+
+
+class _Reset(_Silent):
+    """Resets a connection once something has come over it, such as the name of a host that is not allowed (SNI)."""
+
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - whatever was said
+        if self._transport is not None:
+            reset(self._transport)
 
 
 class _Hush(logging.Filter):

@@ -7,9 +7,9 @@ users reported; where, is said at each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mcpdoctor.lab.dialects import said
+from mcpdoctor.lab.fault import Fault
 from mcpdoctor.lab.messages import (
     SESSION_LOST,
     Answer,
@@ -32,31 +32,9 @@ SLOW_START = "Runtime initialization time exceeded. Please make sure that initia
 BOUND_CALLER = "arn:aws:sts::123456789012:assumed-role/lab/session"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lapse:
-    """One way to fail.
-
-    Attributes:
-        stage: The stage at which it shows.
-        name: Its name within the stage.
-        summary: What happens, in one sentence.
-        answer: What is done with each request; None as its result passes the request to a healthy server.
-        url: The real name under which it is found, which its query tells from the healthy server; empty for a path of
-            its own on `lab.test`.
-        setup: What must be true of the client's side for it to show.
-    """
-
-    stage: str
-    name: str
-    summary: str
-    answer: Callable[[Request], Reaction | None]
-    url: str = ""
-    setup: str = ""
-
-    @property
-    def endpoint(self) -> str:
-        """The URL to use; empty for the usual one of a fault."""
-        return f"{self.url}?lab={self.stage}-{self.name}" if self.url else ""
+def _at_the_name(url: str, key: str) -> str:
+    """The URL of a fault that is found under a real name: its query tells it from the healthy server there."""
+    return f"{url}?lab={key.replace('/', '-')}"
 
 
 def _at(*methods: str, do: Callable[[Request], Reaction]) -> Callable[[Request], Reaction | None]:
@@ -104,15 +82,15 @@ def _unprefixed(request: Request) -> Answer:
     return _rpc_error(request, -32602, f"Unknown tool: knowledge___{request.tool}")
 
 
-LAPSES: tuple[Lapse, ...] = (
-    Lapse(
+LAPSES = (
+    Fault(
         stage="open",
         name="session-lost-in-200",
         summary="The session is gone at the next request, and HTTP says 200.",
         # In a mock of a third-party client; whether aws-mcp says 200 or 404 is not known.
         answer=_after_initialize(lambda request: _rpc_error(request, -30001, SESSION_LOST)),
     ),
-    Lapse(
+    Fault(
         stage="open",
         name="session-terminated",
         summary="The session is gone at the next request, in the words of the mcp package.",
@@ -120,73 +98,73 @@ LAPSES: tuple[Lapse, ...] = (
             lambda request: _rpc_error(request, -32600, "Not Found: Session has been terminated", status=404)
         ),
     ),
-    Lapse(
+    Fault(
         stage="open",
         name="session-id-missing",
         summary="The session id does not reach the client, and the next request is refused without it.",
         answer=_without_id(_missing_id),
     ),
-    Lapse(
+    Fault(
         stage="open",
         name="session-id-missing-404",
         summary="The same, refused with 404.",
         answer=_without_id(lambda request: in_json({"message": "Not Found"}, status=404)),  # noqa: ARG005 - the same for all
     ),
-    Lapse(
+    Fault(
         stage="call",
         name="session-expired",
         summary="The session of an AgentCore runtime ends between two requests: 404 for its id.",
         # reported: anthropics/claude-ai-mcp issue 450
         answer=_at("tools/call", do=lambda _: aws_error("ResourceNotFoundException", "Session not found", status=404)),
     ),
-    Lapse(
+    Fault(
         stage="call",
         name="accepted-only",
         summary="A tool call is answered with 202 and nothing else.",
         answer=_at("tools/call", do=lambda _: Answer(status=202)),
     ),
-    Lapse(
+    Fault(
         stage="list",
         name="throttled",
         summary="AWS MCP Server lists no tools, since it throttles.",
         # reported: aws/mcp-proxy-for-aws issue 287
         answer=_at("tools/list", do=lambda request: rpc_result(request, {"tools": []})),
-        url=AWS_MCP,
+        endpoint=_at_the_name(AWS_MCP, "list/throttled"),
     ),
-    Lapse(
+    Fault(
         stage="list",
         name="runtime-failure",
         summary="The container of an AgentCore runtime fails: JSON-RPC error -32603.",
         # reported: argoproj-labs/mcp-for-argocd issue 88
         answer=_at("tools/list", do=lambda request: _rpc_error(request, -32603, RUNTIME_FAILURE)),
-        url=RUNTIME,
+        endpoint=_at_the_name(RUNTIME, "list/runtime-failure"),
     ),
-    Lapse(
+    Fault(
         stage="auth",
         name="runtime-slow-start",
         summary="An AgentCore runtime is not ready within 30 seconds: 424.",
         # reported: aws/bedrock-agentcore-sdk-python issue 599
         answer=_signed(in_json({"message": SLOW_START}, status=424, headers=request_id())),
-        url=RUNTIME,
+        endpoint=_at_the_name(RUNTIME, "auth/runtime-slow-start"),
     ),
-    Lapse(
+    Fault(
         stage="auth",
         name="runtime-not-mcp",
         summary="An AgentCore runtime that was not created for MCP: 502.",
         # reported: CrowdStrike/falcon-mcp issue 332
         answer=_signed(in_html("<html><title>502 Bad Gateway</title></html>", status=502, headers=request_id())),
-        url=RUNTIME,
+        endpoint=_at_the_name(RUNTIME, "auth/runtime-not-mcp"),
     ),
-    Lapse(
+    Fault(
         stage="call",
         name="unprefixed-tool",
         summary="The tool has a prefix, and is called without it.",
         # measured by aws/agent-toolkit-for-aws issue 246
         answer=_at("tools/call", do=_unprefixed),
-        url=AWS_MCP,
+        endpoint=_at_the_name(AWS_MCP, "call/unprefixed-tool"),
         setup="Call the tool search_documentation.",
     ),
-    Lapse(
+    Fault(
         stage="call",
         name="throttled",
         summary="The tool answers that an API behind it throttles.",
@@ -196,7 +174,7 @@ LAPSES: tuple[Lapse, ...] = (
             "Rate exceeded"
         ),
     ),
-    Lapse(
+    Fault(
         stage="call",
         name="tool-denied",
         summary="The tool answers that AWS did not let it do what it was asked.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcpdoctor.lab import tokens
+from mcpdoctor.lab.fault import Fault
 from mcpdoctor.lab.messages import Answer, Reaction, Request, in_html, in_json, not_found, request_id, rpc_error
 
 HOST = "login.lab.test"
@@ -162,108 +163,124 @@ def _base(request: Request) -> str:
 _BEARER = f"https://lab.test{_FAULTS}healthy/bearer/mcp"
 _AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
 
-FAULTS: tuple[Mapping[str, Any], ...] = (
-    {
-        "name": "no-token",
-        "summary": "The environment variable that should hold the token is not set.",
-        "endpoint": _BEARER,
-        "setup": "Use the credential bearer:NAME with a variable that is not set.",
-    },
-    {
-        "name": "token-malformed",
-        "summary": "What the variable holds cannot be a token.",
-        "endpoint": _BEARER,
-        "setup": "Put the word Bearer in front of the token in the variable.",
-    },
-    {
-        "name": "token-expired",
-        "summary": "The token has run out.",
-        "endpoint": _BEARER,
-        "setup": "Use a token whose exp has passed.",
-    },
-    {
-        "name": "token-early",
-        "summary": "The token is not valid yet.",
-        "endpoint": _BEARER,
-        "setup": "Use a token whose nbf is to come.",
-    },
-    {
-        "name": "token-for-another",
-        "summary": "The token was made for another server.",
-        "endpoint": _BEARER,
-        "setup": "Use a token with the audience of another server.",
-    },
-    {
-        "name": "token-refused",
-        "summary": "Nothing but the server knows what is wrong with the token.",
-        "endpoint": _BEARER,
-        "setup": "Use a word that nobody gave out as a token.",
-    },
-    {"name": "token-scope", "summary": "The token lacks a scope.", "answer": _lacks_scope},
-    {
-        "name": "wants-signature",
-        "summary": "A token is sent where only a signature counts.",
-        "endpoint": "https://eks-mcp.us-east-1.api.aws/mcp",
-        "setup": "Send a bearer token.",
-    },
-    {
-        "name": "renamed-challenge",
-        "summary": "API Gateway renames the header that asks for a login.",
-        "answer": _renamed,
-    },
-    {
-        "name": "no-challenge",
-        "summary": "401 to every token, and nothing says where to get one.",
-        "answer": _unchallenged,
-    },
-    {
-        "name": "metadata-html",
-        "summary": "The metadata that the challenge names is a web page.",
-        "answer": wants_token,
-    },
-    {
-        "name": "metadata-other-resource",
-        "summary": "The metadata is that of another resource.",
-        "answer": wants_token,
-    },
-    {
-        "name": "metadata-harmful",
-        "summary": "The challenge names the metadata service of an EC2 instance as its metadata.",
-        "answer": _harmful,
-    },
-    {
-        "name": "server-missing",
-        "summary": "The authorization server that the metadata names has no metadata.",
-        "answer": wants_token,
-    },
-    {
-        "name": "other-issuer",
-        "summary": "The authorization server calls itself by another name.",
-        "answer": wants_token,
-    },
-    {
-        "name": "no-registration",
-        "summary": "The authorization server registers no clients.",
-        "answer": wants_token,
-    },
-    {
-        "name": "no-pkce-named",
-        "summary": "The authorization server does not say which code challenges it takes, as AWS Sign-in.",
-        "endpoint": f"{_AWS_MCP}?oauth=initialize",
-        "setup": "Send without a signature.",
-    },
-    {
-        "stage": "healthy",
-        "name": "ways",
-        "summary": "Nothing is wrong, whichever way it is asked.",
-        "endpoint": _AWS_MCP,
-        "setup": "Send signed, with a token, and without either.",
-    },
-    {
-        "stage": "healthy",
-        "name": "bearer",
-        "summary": "Nothing is wrong with a good token of the lab.",
-        "answer": wants_token,
-    },
+LOGIN_FAULTS = (
+    Fault(
+        stage="auth",
+        name="no-token",
+        summary="The environment variable that should hold the token is not set.",
+        endpoint=_BEARER,
+        setup="Use the credential bearer:NAME with a variable that is not set.",
+    ),
+    Fault(
+        stage="auth",
+        name="token-malformed",
+        summary="What the variable holds cannot be a token.",
+        endpoint=_BEARER,
+        setup="Put the word Bearer in front of the token in the variable.",
+    ),
+    Fault(
+        stage="auth",
+        name="token-expired",
+        summary="The token has run out.",
+        endpoint=_BEARER,
+        setup="Use a token whose exp has passed.",
+    ),
+    Fault(
+        stage="auth",
+        name="token-early",
+        summary="The token is not valid yet.",
+        endpoint=_BEARER,
+        setup="Use a token whose nbf is to come.",
+    ),
+    Fault(
+        stage="auth",
+        name="token-for-another",
+        summary="The token was made for another server.",
+        endpoint=_BEARER,
+        setup="Use a token with the audience of another server.",
+    ),
+    Fault(
+        stage="auth",
+        name="token-refused",
+        summary="Nothing but the server knows what is wrong with the token.",
+        endpoint=_BEARER,
+        setup="Use a word that nobody gave out as a token.",
+    ),
+    Fault(stage="auth", name="token-scope", summary="The token lacks a scope.", answer=_lacks_scope),
+    Fault(
+        stage="auth",
+        name="wants-signature",
+        summary="A token is sent where only a signature counts.",
+        endpoint="https://eks-mcp.us-east-1.api.aws/mcp",
+        setup="Send a bearer token.",
+    ),
+    Fault(
+        stage="auth",
+        name="renamed-challenge",
+        summary="API Gateway renames the header that asks for a login.",
+        answer=_renamed,
+    ),
+    Fault(
+        stage="auth",
+        name="no-challenge",
+        summary="401 to every token, and nothing says where to get one.",
+        answer=_unchallenged,
+    ),
+    Fault(
+        stage="auth",
+        name="metadata-html",
+        summary="The metadata that the challenge names is a web page.",
+        answer=wants_token,
+    ),
+    Fault(
+        stage="auth",
+        name="metadata-other-resource",
+        summary="The metadata is that of another resource.",
+        answer=wants_token,
+    ),
+    Fault(
+        stage="auth",
+        name="metadata-harmful",
+        summary="The challenge names the metadata service of an EC2 instance as its metadata.",
+        answer=_harmful,
+    ),
+    Fault(
+        stage="auth",
+        name="server-missing",
+        summary="The authorization server that the metadata names has no metadata.",
+        answer=wants_token,
+    ),
+    Fault(
+        stage="auth",
+        name="other-issuer",
+        summary="The authorization server calls itself by another name.",
+        answer=wants_token,
+    ),
+    Fault(
+        stage="auth",
+        name="no-registration",
+        summary="The authorization server registers no clients.",
+        answer=wants_token,
+    ),
+    Fault(
+        stage="auth",
+        name="no-pkce-named",
+        summary="The authorization server does not say which code challenges it takes, as AWS Sign-in.",
+        endpoint=f"{_AWS_MCP}?oauth=initialize",
+        setup="Send without a signature.",
+    ),
+    Fault(
+        stage="healthy",
+        name="ways",
+        summary="Nothing is wrong, whichever way it is asked.",
+        endpoint=_AWS_MCP,
+        setup="Send signed, with a token, and without either.",
+    ),
+    Fault(
+        stage="healthy",
+        name="bearer",
+        summary="Nothing is wrong with a good token of the lab.",
+        answer=wants_token,
+    ),
 )
-"""What `Fault` is made of, by the names of its attributes; the stage is `auth` where none is said."""
+"""Faults of logins."""

@@ -109,7 +109,20 @@ class Silence:
     """Instead of an answer: say nothing for as long as the client waits."""
 
 
-Reaction = Answer | Drop | Silence
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """Instead of an answer: these bytes, as they are, and the end of the connection.
+
+    Attributes:
+        pieces: The bytes, each a moment after the one before.
+        reset: Whether the connection is reset rather than closed.
+    """
+
+    pieces: tuple[bytes, ...]
+    reset: bool = False
+
+
+Reaction = Answer | Drop | Silence | Raw
 
 
 def request_id() -> Headers:

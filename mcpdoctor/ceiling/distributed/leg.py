@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from mcpdoctor import probes
+from mcpdoctor import probes, way
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling.actions import Action, Burst
 from mcpdoctor.ceiling.callers import Caller
@@ -140,7 +140,7 @@ class Leg:
         if not proxied:
             try:
                 with anyio.fail_after(order.timeout_s):
-                    await probes.look_up(network, host, port)
+                    await way.look_up(network, host, port)
             except OSError:
                 return Ready(caller=caller, trouble=f"cannot look up {host}")
             found = network.addresses.get(host, ())
