@@ -108,7 +108,11 @@ class Bench:
             path.write_text(text, encoding="utf-8")
 
     def check(
-        self, *arguments: str, environ: Mapping[str, str] | None = None, files: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        routed: bool = True,
     ) -> Shown:
         """`mcpdoctor check` with the lab as AWS.
 
@@ -116,9 +120,10 @@ class Bench:
             arguments: of the command, without those that lead to the lab.
             environ: environment variables of the user; the keys of the lab where none are given.
             files: see `write`.
+            routed: whether names lead straight to the lab; without it only its proxies (`Lab.proxies`) get there.
         """
         self.write(files or {})
-        there = [text for route in self.lab.connect_to for text in ("--connect-to", route)]
+        there = [text for route in self.lab.connect_to for text in ("--connect-to", route)] if routed else []
         words = ["check", *arguments, "--ca-bundle", self.lab.ca_bundle, *there]
         return self._twice(words, self.lab.env if environ is None else environ)
 
