@@ -61,6 +61,14 @@ def choose(environ: Mapping[str, str], url: str) -> Choice:
     )
 
 
+def shown(proxy: str) -> str:
+    """A proxy without user and password."""
+    try:
+        return clean(str(httpx.URL(proxy).copy_with(userinfo=b"")), limit=200)
+    except httpx.InvalidURL:
+        return "a proxy whose URL cannot be read"
+
+
 def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Name and value of `https_proxy` and its like, by scheme; the lower-case name wins, even where it is empty."""
     found: dict[str, tuple[str, str]] = {}
@@ -110,10 +118,10 @@ def _unusable(value: str, *, used: bool) -> str | None:
         return f"is no URL of a proxy ({_shown(value)}): write http://HOST:PORT"
     try:
         url = httpx.URL(value if "://" in value else f"http://{value}")
-    except httpx.InvalidURL as error:
-        said = "" if "@" in value else f" ({clean(str(error), limit=_SHOWN)})"
+    except httpx.InvalidURL:
+        # What httpx takes for the port may be a password.
         special = "; in a user name or password, / and # are written %2F and %23" if "@" in value else ""
-        return f"is no URL of a proxy{said}: write http://HOST:PORT{special}"
+        return f"is no URL of a proxy: write http://HOST:PORT{special}"
     if url.scheme not in _SCHEMES:
         return f"says {clean(url.scheme, limit=20)}://, and httpx knows only {', '.join(_SCHEMES)}"
     if used and not url.host:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from mcpdoctor import certificates, probes
+from mcpdoctor import certificates, http_proxies, probes
 from mcpdoctor.failures import Chain
 from mcpdoctor.http_proxies import Choice
 from mcpdoctor.model import Fact, Stage, Trace, Verdict
@@ -65,8 +65,7 @@ def proxy_facts(choice: Choice) -> dict[str, Fact]:
     """Which variable names the proxy, and what is odd about the exceptions to it."""
     if choice.url is None:
         return {}
-    shown = clean(choice.url, limit=200)
-    hop = f" The requests go through the HTTP proxy {shown} ({choice.variable})."
+    hop = f" The requests go through the HTTP proxy {http_proxies.shown(choice.url)} ({choice.variable})."
     return {"proxy_variable": choice.variable, "no_proxy_note": choice.note, "hop_note": hop}
 
 
@@ -171,7 +170,7 @@ def connection(
     facts: dict[str, Fact] = {
         "address": transcript.address,
         "proxy": proxy is not None,
-        "proxy_url": clean(proxy, limit=200) if proxy else None,
+        "proxy_url": http_proxies.shown(proxy) if proxy else None,
         "unanswered": tuple(transcript.unanswered),
         "fallback_s": round(sum(transcript.unanswered.values()), 1),
         "ipv6_silent": _ipv6_silent(transcript),

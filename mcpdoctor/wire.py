@@ -245,8 +245,8 @@ class Transcript:
         last_body: the last body that was read, whole.
         last_headers: the headers of the last answer, not redacted.
         greeting: what came first over the newest connection, as far as it was read; what is no HTTP shows here only.
-        cut_s: seconds after which an event stream ended that was to bring the answer to a POST and did not; None where
-            none did.
+        cut_s: seconds after which the event stream ended that was to bring the answer to the last POST and did not;
+            None where it did not end, or brought it.
         waited_s: seconds that the pacer held requests back.
         scope: the deadline of the stage at work; None between stages.
         waiting: requests that the pacer holds back just now.
@@ -506,8 +506,9 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             return
         transcript.last_body = body
         elapsed_s = round(time.perf_counter() - started, 6)
-        if response is not None and (complete or broke) and _unanswered(request, response, body):
-            transcript.cut_s = round(elapsed_s, 1) or 0.1
+        if response is not None and request.method == "POST":
+            cut = (complete or broke) and _unanswered(response, body)
+            transcript.cut_s = (round(elapsed_s, 1) or 0.1) if cut else None
         if request.method == "POST" and transcript.first_post is None:
             transcript.first_body = body
         # A server may send back what it got; its own signature belongs to what a record must not hold.
@@ -538,9 +539,9 @@ def _text(body: bytes, secrets: Collection[str]) -> str:
     return clean(decoded(body[: 4 * KEPT_BODY]), limit=KEPT_BODY, secrets=secrets)
 
 
-def _unanswered(request: httpx.Request, response: httpx.Response, body: bytes) -> bool:
-    """Whether the event stream that was to bring the answer to a POST has ended without one."""
-    if request.method != "POST" or response.status_code != httpx.codes.OK:
+def _unanswered(response: httpx.Response, body: bytes) -> bool:
+    """Whether an event stream that was to bring the answer to a POST holds none."""
+    if response.status_code != httpx.codes.OK:
         return False
     return "text/event-stream" in response.headers.get("content-type", "") and not re.search(
         rb'"(?:result|error)"\s*:', body

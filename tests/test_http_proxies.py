@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from mcpdoctor.http_proxies import choose
+from mcpdoctor.http_proxies import choose, shown
 
 URL = "https://mcp.api.example/mcp"
 PROXY = "http://proxy.example:8080"
@@ -84,7 +84,7 @@ def test_the_variable_that_counts_is_named(environ: Mapping[str, str], variable:
         ("socks4://p:1", "says socks4://, and httpx knows only http, https, socks5, socks5h"),
         (" http://p:1", "begins with a blank or a quotation mark"),
         ("http://", "names no host: write http://HOST:PORT"),
-        ("http://p:port", "is no URL of a proxy (Invalid port: 'port'): write http://HOST:PORT"),
+        ("http://p:port", "is no URL of a proxy: write http://HOST:PORT"),
     ],
 )
 def test_what_is_wrong_with_a_proxy_is_said(value: str, problem: str) -> None:
@@ -97,7 +97,13 @@ def test_a_socks_proxy_needs_a_package() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["http://user:hunter2/secret@p:1", "http://user:hunter2#secret@p:1", "http//user:hunter2secret@p:1"]
+    "value",
+    [
+        "http://user:hunter2",
+        "http://user:hunter2/secret@p:1",
+        "http://user:hunter2#secret@p:1",
+        "http//user:hunter2secret@p:1",
+    ],
 )
 def test_a_password_is_never_shown(value: str) -> None:
     choice = choose({"HTTPS_PROXY": value, "NO_PROXY": "user:hunter2@mcp.api.example:443"}, URL)
@@ -127,6 +133,11 @@ def test_an_exception_that_looks_as_if_it_counted_is_named(exceptions: str, note
 def test_a_network_is_no_exception() -> None:
     note = choose({"HTTPS_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8"}, "https://10.1.2.3/mcp").note
     assert note == " NO_PROXY holds 10.0.0.0/8, and httpx takes no networks: write the address itself."
+
+
+@pytest.mark.parametrize("proxy", ["http://user:hunter2@p:1", "http://user:hun@ter2@p:1", "http://us er:hunter2@p:1"])
+def test_a_proxy_is_shown_without_what_opens_it(proxy: str) -> None:
+    assert shown(proxy) in ("http://p:1", "a proxy whose URL cannot be read")
 
 
 def test_an_exception_at_which_httpx_stops_counts_without_any_proxy() -> None:
