@@ -219,15 +219,11 @@ def variables(environ: Mapping[str, str]) -> dict[str, Fact]:
     """Which of the variables that name authorities are set, and what is wrong with those that httpx reads."""
     every = (*OF_HTTPX, *OF_BOTOCORE, *OF_NODE, *IGNORED)
     present = tuple(name for name in every if environ.get(name))
-    ignored = [name for name in IGNORED if name in present]
-    unread = [name for name in (*OF_BOTOCORE, *OF_NODE) if name in present]
-    notes = []
-    if ignored:
-        notes.append(f" {' and '.join(ignored)} {'has' if len(ignored) == 1 else 'have'} no effect on it.")
-    if unread:
-        verb, whom = ("is", "not by it") if len(unread) == 1 else ("are", "not by it")
-        notes.append(f" {' and '.join(unread)} {verb} set and read by other programs, {whom}.")
-    facts: dict[str, Fact] = {"ca_variables": present, "ca_note": "".join(notes)}
+    unread = ", ".join(name for name in present if name not in OF_HTTPX)
+    facts: dict[str, Fact] = {
+        "ca_variables": present,
+        "ca_note": f" Set here, and not read by httpx: {unread}." if unread else "",
+    }
     read = next((name for name in OF_HTTPX if name in present), None)  # httpx reads the directory only without the file
     problem = _problem(read, environ[read]) if read else None
     if problem:
