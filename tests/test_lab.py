@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -86,10 +87,10 @@ class Routed(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def client(lab, env=None, *, service="aws-mcp", region="us-east-1", context=None, **options):
+def client(lab, env=None, *, service="aws-mcp", region="us-east-1", context=None, more=None, **options):
     transport = Routed(lab, context or ssl.create_default_context(cafile=lab.ca_bundle))
     auth = Signing(env, service, region) if env else None
-    return httpx.Client(transport=transport, auth=auth, headers=ACCEPT, timeout=5, **options)
+    return httpx.Client(transport=transport, auth=auth, headers={**ACCEPT, **(more or {})}, timeout=5, **options)
 
 
 def post(lab, url, message, env=None, *, session=None, **options):
@@ -259,10 +260,20 @@ def test_a_client_that_leaves_before_its_request_is_whole_is_not_logged(lab):
 # Servers
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def scope_of(service):
+    """What a caller of a server signs for, and the headers that it wants."""
+    wanted = dict.fromkeys(service.headers, "https://appstream2.lab.test/session?token=made-up")
+    return {"service": service.signing, "region": service.region, "more": wanted}
+
+
+# The one that takes bearer tokens refuses every signature.
+SIGNED = [service for service in SERVICES if service.family != "bearer"]
+
+
+@pytest.mark.parametrize("service", SIGNED, ids=lambda service: service.name)
 def test_each_server_answers_by_its_real_name_and_by_path(lab, service):
     env = lab.env if service.signing else None
-    scope = {"service": service.signing, "region": service.region}
+    scope = scope_of(service)
     for url in (
         lab.endpoints[service.name],
         f"https://lab.test{service.prefix}/mcp",
@@ -389,10 +400,10 @@ def test_signed_callers_get_every_tool(lab, identity):
     assert unknown.json()["error"] == {"code": -32602, "message": "Unknown tool: aws___definitely_not_a_tool"}
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", SIGNED, ids=lambda service: service.name)
 def test_every_tool_answers(lab, service):
     env = lab.env if service.signing else None
-    url, scope = lab.endpoints[service.name], {"service": service.signing, "region": service.region}
+    url, scope = lab.endpoints[service.name], scope_of(service)
     session = opened(lab, url, env, **scope)
     for tool in service.tools:
         arguments = dict.fromkeys(tool.parameters, "us-east-1")
@@ -540,6 +551,102 @@ def test_a_body_nobody_should_send_is_not_read_to_its_end(lab):
 
 
 # Limits, latency, noise
+
+
+@pytest.mark.parametrize(
+    ("mode", "signed", "unsigned"),
+    [
+        ("current", None, None),
+        ("2026-03", '"lab";q=10;w=4', None),
+        ("2026-09", '"lab";q=20;w=2', '"lab";q=10;w=2'),
+    ],
+)
+def test_a_mode_has_the_rates_of_its_date(mode, signed, unsigned):
+    with Lab(Options(mode=mode, rate_headers=True)) as lab:
+        url = lab.endpoints[US]
+        assert post(lab, url, INITIALIZE, lab.env).headers.get("ratelimit-policy") == signed
+        answer = post(lab, url, INITIALIZE)
+        assert answer.headers.get("ratelimit-policy") == unsigned
+        assert answer.status_code == (401 if mode == "2026-03" else 200)
+        # Servers of which no quota is documented keep what they have.
+        eks = post(lab, lab.endpoints["eks-mcp/us-east-1"], INITIALIZE, lab.env, service="eks-mcp")
+        assert (eks.status_code, eks.headers.get("ratelimit-policy")) == (200, None)
+
+
+def test_more_than_the_rate_of_a_date_is_refused():
+    with Lab(Options(mode="2026-03")) as lab, client(lab, lab.env) as http:
+        seen = [http.post(lab.endpoints[US], json=INITIALIZE).status_code for _ in range(40)]
+    assert seen[:10] == [200] * 10
+    assert 429 in seen
+
+
+def test_documented_quotas_are_those_of_the_account():
+    with Lab(Options(mode="2026-03", rate_headers=True)) as lab:
+        url = lab.endpoints[US]
+        for _ in range(5):
+            post(lab, url, INITIALIZE, lab.env)
+        answer = post(lab, url, INITIALIZE, lab.identities["session"])
+        left = re.search(r"r=(\d+)", answer.headers["ratelimit"])
+        assert left is not None
+        assert int(left[1]) < 9
+
+
+def test_a_limit_that_is_given_goes_before_that_of_the_mode():
+    with Lab(Options(mode="2026-09", limits=("sessions:1",))) as lab:
+        assert statuses(lab, lab.endpoints[US], lab.env, times=2) == [200, 429]
+
+
+def test_a_server_refuses_where_its_header_is_missing(lab):
+    url, scope = lab.endpoints["agent-access/us-east-1"], {"service": "agentaccess-mcp"}
+    assert post(lab, url, INITIALIZE).status_code == 401
+    refused = post(lab, url, INITIALIZE, lab.env, **scope)
+    assert (refused.status_code, refused.json()) == (400, {"message": "Invalid streaming URL"})
+    more = {"X-Amzn-AgentAccess-Streaming-Session-Url": "https://appstream2.lab.test/session"}
+    assert post(lab, url, INITIALIZE, lab.env, more=more, **scope).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "action"),
+    [
+        ("ecs-mcp/us-east-1", "ecs-mcp", "ecs-mcp:UseMcp"),
+        ("agentcore-runtime", "bedrock-agentcore", "bedrock-agentcore:InvokeAgentRuntime"),
+        ("agentcore-gateway", "bedrock-agentcore", "bedrock-agentcore:InvokeGateway"),
+        ("lambda-url", "lambda", "lambda:InvokeFunctionUrl"),
+        ("api-gateway/us-east-1", "execute-api", "execute-api:Invoke"),
+        ("partner-central/us-east-1", "partnercentral-agents-mcp", "partnercentral:UseSession"),
+    ],
+)
+def test_a_denied_caller_is_told_the_action_of_the_server(lab, name, service, action):
+    answer = post(lab, lab.endpoints[name], INITIALIZE, lab.identities["denied"], service=service)
+    assert f"is not authorized to perform: {action} on resource" in answer.json()["message"]
+
+
+def test_servers_that_share_a_host_are_told_apart_by_their_path(lab):
+    scope = {"service": "sagemaker-unified-studio-mcp"}
+    for name in ("spark-upgrade", "spark-troubleshooting", "spark-code-recommendation"):
+        url = lab.endpoints[f"{name}/us-east-1"]
+        assert urlsplit(url).hostname == "sagemaker-unified-studio-mcp.us-east-1.api.aws"
+        assert f'"name":"lab {name}/us-east-1"' in post(lab, url, INITIALIZE, lab.env, **scope).text
+        assert lab.plain(url) == f"{lab.http}/{name}/us-east-1/mcp"
+
+
+def test_strangers_are_turned_away_as_each_kind_of_host_does(lab):
+    lambda_url = post(lab, lab.endpoints["lambda-url"], INITIALIZE)
+    assert (lambda_url.status_code, lambda_url.json()) == (403, {"Message": "Forbidden"})
+    gateway = post(lab, lab.endpoints["api-gateway/us-east-1"], INITIALIZE)
+    assert (gateway.status_code, gateway.json()) == (403, {"message": "Missing Authentication Token"})
+    hosted = post(lab, lab.endpoints["partner-central-hosted"], INITIALIZE)
+    assert hosted.status_code == 401
+    assert hosted.headers["www-authenticate"].startswith("Bearer ")
+
+
+def test_what_a_tool_calls_may_be_denied_by_an_organization(lab):
+    url = lab.endpoints[US]
+    session = opened(lab, url, lab.env)
+    code = "boto3.client('s3').delete_bucket(Bucket='x')"
+    answer = post(lab, url, call("aws___run_script", code=code), lab.env, session=session).json()["result"]
+    assert answer["isError"] is True
+    assert answer["content"][0]["text"].endswith("with an explicit deny in a service control policy")
 
 
 def statuses(lab, url, env=None, *, times):

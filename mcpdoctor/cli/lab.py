@@ -38,10 +38,11 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
 )
 @click.option(
     "--mode",
-    type=click.Choice(["current", "2026-03"]),
+    type=click.Choice(["current", "2026-03", "2026-09"]),
     default="current",
     show_default=True,
-    help="Behave as AWS does now, or as it did in March 2026 (aws-mcp refuses unsigned callers).",
+    help="Behave as AWS was last seen to, as in March 2026 (aws-mcp refuses unsigned callers; 3 requests/s), or as "
+    "documented in September 2026 (10 requests/s signed, 5 unsigned).",
 )
 @click.option(
     "--latency", default="0", metavar="S", callback=_seconds, help="Time added before every answer: 0.1 or 100ms."
@@ -109,6 +110,7 @@ def lab(
     Examples:
       mcpdoctor lab --port 8080
       mcpdoctor lab --limit sessions:7 --latency 100ms
+      mcpdoctor lab --mode 2026-09
       mcpdoctor lab --limit rate:10/s,burst:20 --refusal 503 --retry-after 2 --rate-headers
     """
     from mcpdoctor.lab import Lab, Options

@@ -20,14 +20,13 @@ from mcpdoctor.lab.faults import FAULTS, Fault
 from mcpdoctor.lab.faults import HOST as FAULT_HOST
 from mcpdoctor.lab.limiters import Limit, parse_limit
 from mcpdoctor.lab.messages import REFUSALS
+from mcpdoctor.lab.modes import CURRENT, MODES
 from mcpdoctor.lab.services import AWS_MCP_REGIONS, SERVICES
 
 if TYPE_CHECKING:
     from mcpdoctor.lab.hosting import Hosting
 
 __all__ = ["FAULTS", "MODES", "Fault", "Lab", "Limit", "Options", "Seen", "parse_limit"]
-
-MODES = ("current", "2026-03")
 
 _NAMES = (
     "lab.test",
@@ -48,7 +47,8 @@ class Options:
     """How the lab behaves.
 
     Attributes:
-        mode: `current`, or `2026-03`: aws-mcp refuses unsigned callers altogether, as it did until July 2026.
+        mode: `current`, or a date: `2026-03` (aws-mcp refuses unsigned callers altogether, as it did until July 2026,
+            and has the quotas of that time) or `2026-09` (the quotas that are documented now).
         latency_s: Seconds added before every answer.
         noise: The share of requests, from 0 to 1, answered at random with 429 or 503 (half each).
         seed: Makes that randomness repeatable.
@@ -66,7 +66,7 @@ class Options:
         https_port: The port of TLS; 0 for a free one.
     """
 
-    mode: str = "current"
+    mode: str = CURRENT
     latency_s: float = 0.0
     noise: float = 0.0
     seed: int = 0
@@ -134,7 +134,7 @@ class Lab:
         if self._hosting is not None:
             raise RuntimeError("This lab is already running; make another one.")
         rules = Rules(
-            closed=self.options.mode == "2026-03",
+            mode=self.options.mode,
             by_address=self.options.per == "address",
             noise=self.options.noise,
             chance=Random(self.options.seed),  # noqa: S311 - noise, not a secret
@@ -145,7 +145,7 @@ class Lab:
         )
         app = App(rules=rules, limits=self._limits, latency_s=self.options.latency_s)
         app.requests = self.requests
-        names = (*(service.host for service in SERVICES), *_NAMES)
+        names = (*dict.fromkeys(service.host for service in SERVICES), *_NAMES)
         hosting = Hosting(
             app=app,
             names=names,
@@ -212,10 +212,10 @@ class Lab:
         if url.startswith(f"{self.http}/"):
             return url
         tail = f"?{split.query}" if split.query else ""
-        for service in SERVICES:
-            if host == service.host:
-                path = f"{service.prefix}/mcp" if split.path in service.paths else f"{service.prefix}{split.path}"
-                return f"{self.http}{path}{tail}"
+        served = [service for service in SERVICES if service.host == host]
+        for service in [one for one in served if split.path in one.paths] or served[:1]:
+            path = f"{service.prefix}/mcp" if split.path in service.paths else f"{service.prefix}{split.path}"
+            return f"{self.http}{path}{tail}"
         return f"{self.http}{split.path}{tail}" if host == FAULT_HOST else None
 
     def describe(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from random import Random
 from urllib.parse import urlsplit
 
-from mcpdoctor.lab import limiters, logins
+from mcpdoctor.lab import limiters, logins, modes
 from mcpdoctor.lab.doors import Door, Rules
 from mcpdoctor.lab.exchange import Exchange, Seen
 from mcpdoctor.lab.faults import FAULTS, HOST, Fault
@@ -37,13 +37,14 @@ class App:
         self.requests: list[Seen] = []
         self._latency_s = latency_s
         chosen = tuple(limits)
-        self._by_host: dict[str, tuple[Service, Door]] = {}
+        # Some hosts serve several servers, each at a path of its own.
+        self._by_host: dict[str, list[tuple[Service, Door]]] = {}
         self._by_prefix: dict[str, Door] = {}
         for service in SERVICES:
             door = _door(service, rules, chosen)
-            self._by_host[service.host] = service, door
+            self._by_host.setdefault(service.host, []).append((service, door))
             self._by_prefix[service.prefix] = door
-        quiet = Rules(closed=False, by_address=False, noise=0.0, chance=Random(0), clock=rules.clock)  # noqa: S311 - not a secret
+        quiet = Rules(mode="current", by_address=False, noise=0.0, chance=Random(0), clock=rules.clock)  # noqa: S311 - not a secret
         self._faults: dict[str, tuple[Fault, Door]] = {
             fault.path: (fault, _door(_behind(fault), quiet)) for fault in FAULTS.values() if fault.answer
         }
@@ -79,13 +80,13 @@ class App:
             await exchange.answer(foreign_origin())
             return
         if found := self._by_host.get(request.host):
-            service, door = found
-            if request.query and (fault := self._by_query.get((request.host, request.path, request.query))):
-                await self._meet(exchange, fault, door)
-                return
-            if request.path in service.paths or request.path.startswith("/.well-known/"):
-                await door.enter(exchange)
-                return
+            for service, door in found:
+                if request.query and (fault := self._by_query.get((request.host, request.path, request.query))):
+                    await self._meet(exchange, fault, door)
+                    return
+                if request.path in service.paths or request.path.startswith("/.well-known/"):
+                    await door.enter(exchange)
+                    return
         elif request.host == PORTAL:
             page = "<!DOCTYPE html><html><title>Sign in</title><form><input name=user></form></html>"
             await exchange.answer(in_html(page))
@@ -138,9 +139,12 @@ class App:
 
 
 def _door(service: Service, rules: Rules, chosen: tuple[limiters.Limit, ...] = ()) -> Door:
-    signed = _built(chosen or (limiters.parse_limit(service.limit),))
+    dated = modes.QUOTAS.get(rules.mode, {}).get(service.family)
+    known = dated.limits if dated else service.limits
+    signed = _built(chosen or map(limiters.parse_limit, known))
     # What was chosen counts everybody together: with `per address`, one address is one caller, signed or not.
-    anonymous = signed if chosen else _built((limiters.parse_limit(service.anonymous_limit),))
+    known = dated.anonymous_limits if dated else service.anonymous_limits
+    anonymous = signed if chosen else _built(map(limiters.parse_limit, known))
     backend = Backend(name=f"lab {service.name}", tools=service.tools)
     return Door(service=service, backend=backend, limiters=signed, anonymous_limiters=anonymous, rules=rules)
 

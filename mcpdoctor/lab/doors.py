@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from random import Random
 
-from mcpdoctor.lab import accounts, logins, sigv4, tokens
+from mcpdoctor.lab import accounts, logins, modes, sigv4, tokens
 from mcpdoctor.lab.exchange import Exchange
 from mcpdoctor.lab.limiters import Limiter
 from mcpdoctor.lab.messages import (
@@ -42,6 +42,7 @@ PING_S = 15.0
 """How often an open GET stream says so."""
 
 ANONYMOUS = "anonymous"
+FORBIDDEN = ("x-amzn-errortype", "AccessDeniedException")
 _SESSION = "mcp-session-id"
 _LOGIN = "oauth=initialize"
 
@@ -51,7 +52,7 @@ class Rules:
     """What the options say about every server.
 
     Attributes:
-        closed: Whether aws-mcp refuses unsigned callers altogether, as it did until July 2026.
+        mode: The date that the lab stands for, one of `modes.MODES`.
         by_address: Whether limits count addresses rather than callers.
         noise: The share of requests answered with 429 or 503 at random.
         chance: Where that randomness comes from.
@@ -62,7 +63,7 @@ class Rules:
         clock: Seconds of a monotonic clock.
     """
 
-    closed: bool
+    mode: str
     by_address: bool
     noise: float
     chance: Random
@@ -71,6 +72,16 @@ class Rules:
     rate_headers: bool = False
     streams: bool = False
     clock: Callable[[], float] = time.monotonic
+
+    @property
+    def closed(self) -> bool:
+        """Whether aws-mcp refuses unsigned callers altogether, as it did until July 2026."""
+        return self.mode == modes.MARCH_2026
+
+    @property
+    def by_account(self) -> bool:
+        """Whether callers with a signature are counted together: documented quotas are those of an account."""
+        return self.mode in modes.QUOTAS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,7 +142,7 @@ class Door:
         if answer := self._noise(request):
             await exchange.answer(answer)
             return
-        counted_as = request.client if self.rules.by_address else f"{who} {request.client if who == ANONYMOUS else ''}"
+        counted_as = self._counted_as(who, request)
         limiters = self.anonymous_limiters if who == ANONYMOUS else self.limiters
         held = self._admit(request, limiters, counted_as)
         if self.rules.rate_headers:
@@ -236,6 +247,13 @@ class Door:
             case _:
                 return True
 
+    def _counted_as(self, who: str, request: Request) -> str:
+        if self.rules.by_address:
+            return request.client
+        if who == ANONYMOUS:
+            return f"{who} {request.client}"
+        return accounts.ACCOUNT if self.rules.by_account else f"{who} "
+
     def _refusal(self, request: Request) -> Answer:
         answer = REFUSALS[self.rules.refusal](request)
         if self.rules.retry_after_s is None:
@@ -304,20 +322,34 @@ class Door:
             return ANONYMOUS
         if authorization is None:
             return self._unsigned(request)
-        if not authorization.startswith("AWS4-"):
+        if not authorization.startswith("AWS4-") or service.family == "bearer":
             return self._with_token(request)
         found = verify(request, service=service.signing, region=service.region, keys=self.keys)
         if isinstance(found, sigv4.Refusal):
             return refused(request, found, status=service.refusal_status, family=service.family)
         if found.key.denied:
-            return denied(found.key.arn, service=service.signing, region=service.region)
-        return found.key.arn
+            return denied(found.key.arn, service=service.signing, region=service.region, action=service.action)
+        return self._without_header(request) or found.key.arn
+
+    def _without_header(self, request: Request) -> Answer | None:
+        """What a server says that needs a header (reported: "HTTP 400 … Invalid streaming URL")."""
+        if all(request.header(name) for name in self.service.headers):
+            return None
+        return aws_error("ValidationException", "Invalid streaming URL", status=400)
 
     def _unsigned(self, request: Request) -> str | Answer:
         match self.service.family:
             case "agentcore":  # reported: CopilotKit issue 6920; the id really is the string "null"
                 error = {"code": -32001, "message": "Missing Authentication Token"}
                 return in_json({"jsonrpc": "2.0", "error": error, "id": "null"}, status=401, headers=request_id())
+            case "lambda":
+                return in_json({"Message": "Forbidden"}, status=403, headers=(FORBIDDEN, *request_id()))
+            case "api-gateway":  # reported: CopilotKit issue 6920
+                said = {"message": "Missing Authentication Token"}
+                kind = ("x-amzn-errortype", "MissingAuthenticationTokenException")
+                return in_json(said, status=403, headers=(kind, *request_id()))
+            case "bearer":
+                return self._challenge(request)
             case "aws-mcp" if not self.rules.closed:
                 # Reported since July 2026: the query makes clients log in that take an answer for a welcome.
                 if request.rpc_method == "initialize" and _LOGIN in request.query.split("&"):
@@ -337,7 +369,8 @@ class Door:
 
     def _with_token(self, request: Request) -> str | Answer:
         token = logins.bearer(request)
-        if self.service.family == "aws-mcp" and token and not self.rules.closed:
+        welcome = self.service.family == "bearer" or (self.service.family == "aws-mcp" and not self.rules.closed)
+        if token and welcome:
             if tokens.wrong(token, tokens.SIGN_IN) is None:
                 return f"arn:aws:sts::{accounts.ACCOUNT}:assumed-role/lab/oauth"
             return self._challenge(request)
@@ -421,9 +454,9 @@ def refused(request: Request, refusal: sigv4.Refusal, *, status: int, family: st
     return aws_error(refusal.error_type, message, status=status)
 
 
-def denied(arn: str, *, service: str, region: str) -> Answer:
+def denied(arn: str, *, service: str, region: str, action: str = "") -> Answer:
     """The caller is known and may not (reported for AgentCore; the wording is IAM's everywhere)."""
-    action = "bedrock-agentcore:InvokeGateway" if service == "bedrock-agentcore" else f"{service}:InvokeMcp"
+    action = action or f"{service}:InvokeMcp"
     resource = f"arn:aws:{service}:{region}:{accounts.ACCOUNT}:mcp-server/lab"
     message = (
         f"User: {arn} is not authorized to perform: {action} on resource: {resource} because no identity-based policy "

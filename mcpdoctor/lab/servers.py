@@ -110,9 +110,9 @@ def _server(name: str, tools: tuple[Tool, ...]) -> Server[Any, Any]:
         if tool is None:
             raise McpError(types.ErrorData(code=INVALID_PARAMS, message=f"Unknown tool: {request.params.name}"))
         missing = [name for name in tool.schema["required"] if name not in given]
-        text = f"Missing argument: {missing[0]}" if missing else tool.answer(given)
-        content = types.TextContent(type="text", text=text)
-        return types.ServerResult(types.CallToolResult(content=[content], isError=bool(missing)))
+        failed = f"Missing argument: {missing[0]}" if missing else tool.refuses(given)
+        content = types.TextContent(type="text", text=failed or tool.answer(given))
+        return types.ServerResult(types.CallToolResult(content=[content], isError=failed is not None))
 
     # Registered directly: the decorator for tool calls would turn the error for an unknown tool into a result.
     server.request_handlers[types.ListToolsRequest] = list_tools

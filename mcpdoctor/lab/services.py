@@ -7,7 +7,7 @@ bodies for callers without credentials); `docs/lab.md` says which.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,27 @@ AWS_MCP_REGIONS = (
     "eu-west-2",
 )
 
-Family = Literal["aws-mcp", "knowledge", "agentcore", "regional", "plain"]
+REGIONS = ("us-east-1", "us-west-2", "eu-central-1")
+"""Where the lab has the servers of which no list of regions is published: some of them is enough."""
+
+AGENT_ACCESS_REGIONS = (
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+)
+STREAMING_URL = "x-amzn-agentaccess-streaming-session-url"
+
+Family = Literal["aws-mcp", "knowledge", "agentcore", "regional", "lambda", "api-gateway", "bearer", "plain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +56,14 @@ class Tool:
         description: What it says it does.
         answer: Makes the text of the answer from the arguments.
         parameters: Names of string parameters; the first is required.
+        refuses: Makes the text of a failed answer from the arguments; None where nothing fails.
     """
 
     name: str
     description: str
     answer: Callable[[dict[str, Any]], str]
     parameters: tuple[str, ...] = ()
+    refuses: Callable[[dict[str, Any]], str | None] = lambda given: None  # noqa: ARG005 - most refuse nothing
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -68,8 +90,10 @@ class Service:
         signing: The SigV4 service name; None when it takes no signature.
         region: The region signatures must be scoped to.
         public: Names of the tools that need no signature.
-        limit: The limit on each caller with a signature, unless the options say otherwise.
-        anonymous_limit: The same for callers without one; where no signature is taken, for everybody.
+        action: The IAM action that opening a session asks for.
+        headers: Headers, in lower case, without which it refuses.
+        limits: The limits on each caller with a signature, unless the options say otherwise.
+        anonymous_limits: The same for callers without one; where no signature is taken, for everybody.
         event_stream: Whether it answers with server-sent events (as newer servers do) or with plain JSON.
     """
 
@@ -83,14 +107,23 @@ class Service:
     signing: str | None = None
     region: str | None = None
     public: frozenset[str] = frozenset()
-    limit: str = "none"
-    anonymous_limit: str = "none"
+    action: str = ""
+    headers: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ("none",)
+    anonymous_limits: tuple[str, ...] = ("none",)
     event_stream: bool = False
 
     @property
     def refusal_status(self) -> int:
         """401 on `*.api.aws`, 403 on `*.amazonaws.com`: both kinds of hosts were seen to differ in this."""
-        return 403 if self.host.endswith(".amazonaws.com") else 401
+        return 403 if self.host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")) else 401
+
+
+DENIED_BY_SCP = (
+    "An error occurred (AccessDenied) when calling the DeleteBucket operation: User: "
+    f"arn:aws:iam::{ACCOUNT}:user/lab is not authorized to perform: s3:DeleteBucket on resource: "
+    '"arn:aws:s3:::lab-bucket" with an explicit deny in a service control policy'
+)
 
 
 def _text(**fields: object) -> str:
@@ -150,6 +183,8 @@ _ACCOUNT_TOOLS = (
             )
             else _text(output="The lab runs no scripts.")
         ),
+        # What an SCP with aws:ViaAWSMCPService does to a call, in the words of IAM.
+        refuses=lambda given: DENIED_BY_SCP if "delete_bucket" in str(given.get("code", "")).lower() else None,
     ),
     Tool(
         name="aws___get_presigned_url",
@@ -219,6 +254,37 @@ _ECS_TOOLS = (
 )
 
 
+def _said(name: str, description: str, *parameters: str) -> Tool:
+    """A tool that says which it is, and what it was given."""
+    return Tool(
+        name=name,
+        description=description,
+        parameters=parameters,
+        answer=lambda given: _text(tool=name, given=given, note="This is the lab of mcpdoctor, not AWS."),
+    )
+
+
+_DEVOPS_TOOLS = (
+    _said("list_agent_spaces", "List the agent spaces."),
+    _said("chat", "Ask the agent.", "message", "agent_space_id"),
+    _said("investigate", "Investigate an incident.", "title", "agent_space_id"),
+)
+_DESKTOP_TOOLS = (
+    _said("agentaccess___screenshot", "Take a screenshot."),
+    _said("agentaccess___type_text", "Type a text.", "text"),
+    _said("agentaccess___get_session_info", "Tell about the session."),
+)
+_PARTNER_TOOLS = (
+    _said("sendMessage", "Send a message to the agent.", "message"),
+    _said("getSession", "Tell about a session.", "sessionId"),
+)
+_MARKETPLACE_TOOLS = (
+    _said("search_aws_marketplace_solutions", "Search AWS Marketplace.", "query"),
+    _said("get_aws_marketplace_solution", "Tell about a solution.", "solution_id"),
+    _said("submit_aws_marketplace_feedback", "Send feedback.", "feedback"),
+)
+
+
 def _aws_mcp(region: str) -> Service:
     host = f"aws-mcp.{region}.api.aws"
     return Service(
@@ -228,34 +294,55 @@ def _aws_mcp(region: str) -> Service:
         url=f"https://{host}/mcp",
         tools=_DOCUMENTATION + _ACCOUNT_TOOLS,
         family="aws-mcp",
+        action="aws-mcp:InvokeMcp",
         signing="aws-mcp",
         region=region,
         public=frozenset(tool.name for tool in _DOCUMENTATION),
-        limit="sessions:7",
+        limits=("sessions:7",),
         # "Unauthenticated callers have lower limits" says AWS, but not which: as many as Knowledge here.
-        anonymous_limit="sessions:4",
+        anonymous_limits=("sessions:4",),
     )
 
 
-def _regional(service: str, tools: tuple[Tool, ...]) -> Service:
-    host = f"{service}.us-east-1.api.aws"
-    return Service(
-        name=f"{service}/us-east-1",
-        host=host,
-        prefix=f"/{service}/us-east-1",
-        url=f"https://{host}/mcp",
-        tools=tools,
-        family="regional",
-        signing=service,
-        region="us-east-1",
-        event_stream=True,
-    )
+def _regional(
+    service: str,
+    tools: tuple[Tool, ...],
+    *,
+    regions: tuple[str, ...] = REGIONS,
+    label: str = "",
+    name: str = "",
+    path: str = "/mcp",
+    action: str = "",
+    headers: tuple[str, ...] = (),
+) -> Iterator[Service]:
+    """A server in each of its regions; `label` is that of its host where it is not the name of the service."""
+    for region in regions:
+        host = f"{label or service}.{region}.api.aws"
+        yield Service(
+            name=f"{name or service}/{region}",
+            host=host,
+            prefix=f"/{name or service}/{region}",
+            url=f"https://{host}{path}",
+            paths=(path,),
+            tools=tools,
+            family="regional",
+            signing=service,
+            region=region,
+            action=action,
+            headers=headers,
+            event_stream=True,
+        )
+
+
+def _spark(name: str, *tools: Tool) -> Iterator[Service]:
+    return _regional("sagemaker-unified-studio-mcp", tools, name=name, path=f"/{name}/mcp")
 
 
 _GATEWAY_HOST = "lab-gateway-a1b2c3d4e5.gateway.bedrock-agentcore.us-east-1.amazonaws.com"
 _RUNTIME_HOST = "bedrock-agentcore.us-east-1.amazonaws.com"
-_RUNTIME_PATH = (
-    f"/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A{ACCOUNT}%3Aruntime%2Flab-a1b2c3d4e5/invocations"
+_RUNTIME_PATH, _OTHER_RUNTIME_PATH = (
+    f"/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A{account}%3Aruntime%2F{runtime}/invocations"
+    for account, runtime in ((ACCOUNT, "lab-a1b2c3d4e5"), ("111122223333", "hosted-abc123"))
 )
 
 SERVICES: tuple[Service, ...] = (
@@ -268,7 +355,7 @@ SERVICES: tuple[Service, ...] = (
         paths=("", "/", "/mcp"),
         tools=_DOCUMENTATION,
         family="knowledge",
-        anonymous_limit="sessions:4",
+        anonymous_limits=("sessions:4",),
     ),
     Service(
         name="agentcore-gateway",
@@ -279,18 +366,90 @@ SERVICES: tuple[Service, ...] = (
         family="agentcore",
         signing="bedrock-agentcore",
         region="us-east-1",
+        action="bedrock-agentcore:InvokeGateway",
     ),
     Service(
         name="agentcore-runtime",
         host=_RUNTIME_HOST,
         prefix="/agentcore-runtime",
         url=f"https://{_RUNTIME_HOST}{_RUNTIME_PATH}?qualifier=DEFAULT",
-        paths=(_RUNTIME_PATH,),
+        paths=(_RUNTIME_PATH, _OTHER_RUNTIME_PATH),
         tools=PLAIN_TOOLS,
         family="agentcore",
         signing="bedrock-agentcore",
         region="us-east-1",
+        action="bedrock-agentcore:InvokeAgentRuntime",
     ),
-    _regional("eks-mcp", _EKS_TOOLS),
-    _regional("ecs-mcp", _ECS_TOOLS),
+    *_regional("eks-mcp", _EKS_TOOLS, action="eks-mcp:InvokeMcp"),
+    *_regional("ecs-mcp", _ECS_TOOLS, action="ecs-mcp:UseMcp"),
+    *_spark("spark-upgrade", _said("generate_spark_upgrade_plan", "Plan an upgrade of Spark.")),
+    *_spark("spark-troubleshooting", _said("analyze_spark_workload", "Say why a Spark job failed.")),
+    *_spark("spark-code-recommendation", _said("spark_code_recommendation", "Suggest better Spark code.")),
+    *_regional("aidevops", _DEVOPS_TOOLS, label="connect.aidevops", name="devops-agent", action="aidevops:InvokeMcp"),
+    *_regional(
+        "agentaccess-mcp",
+        _DESKTOP_TOOLS,
+        regions=AGENT_ACCESS_REGIONS,
+        name="agent-access",
+        action="agentaccess-mcp:InvokeMcp",
+        headers=(STREAMING_URL,),
+    ),
+    *_regional(
+        "partnercentral-agents-mcp",
+        _PARTNER_TOOLS,
+        regions=("us-east-1",),
+        name="partner-central",
+        action="partnercentral:UseSession",
+    ),
+    *_regional(
+        "application-signals-mcp",
+        (_said("list_monitored_services", "List services."),),
+        name="application-signals",
+        action="application-signals-mcp:InvokeMcp",
+    ),
+    Service(
+        name="partner-central-hosted",
+        host="mcp.partnercentral.aws",
+        prefix="/partner-central-hosted",
+        url="https://mcp.partnercentral.aws?appId=lab",
+        paths=("", "/"),
+        tools=_PARTNER_TOOLS,
+        family="bearer",
+        signing="partnercentral-agents-mcp",
+        region="us-east-1",
+    ),
+    Service(
+        name="marketplace",
+        host="marketplace-mcp.us-east-1.api.aws",
+        prefix="/marketplace",
+        url="https://marketplace-mcp.us-east-1.api.aws/mcp",
+        tools=_MARKETPLACE_TOOLS,
+        family="regional",
+    ),
+    Service(
+        name="lambda-url",
+        host="lab1a2b3c4d5e6f7g8h9i0j1k2l3m4n5.lambda-url.us-east-1.on.aws",
+        prefix="/lambda-url",
+        url="https://lab1a2b3c4d5e6f7g8h9i0j1k2l3m4n5.lambda-url.us-east-1.on.aws/mcp",
+        tools=PLAIN_TOOLS,
+        family="lambda",
+        signing="lambda",
+        region="us-east-1",
+        action="lambda:InvokeFunctionUrl",
+    ),
+    *(
+        Service(
+            name=f"api-gateway/{region}",
+            host=f"lab1a2b3c4.execute-api.{region}.{domain}",
+            prefix=f"/api-gateway/{region}",
+            url=f"https://lab1a2b3c4.execute-api.{region}.{domain}/prod/mcp",
+            paths=("/prod/mcp",),
+            tools=PLAIN_TOOLS,
+            family="api-gateway",
+            signing="execute-api",
+            region=region,
+            action="execute-api:Invoke",
+        )
+        for region, domain in (("us-east-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"))
+    ),
 )
