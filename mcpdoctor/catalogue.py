@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
@@ -21,8 +21,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from mcpdoctor.endpoints import (
+    KEYS,
+    Elsewhere,
+    Endpoint,
+    Match,
+    host_and_path,
+    meant_path,
+    names,
+    nearest_region,
+    pattern,
+)
 from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
 
+ELSEWHERE = "elsewhere.toml"
+"""Hosts that are no MCP servers, whatever they look like."""
 MARKER = "endpoints.toml"
 """A directory is a catalogue when it holds this file; the locator asks for it before it believes a path."""
 
@@ -31,8 +44,6 @@ EVERY_OTHER = "*"
 """In `after`: silent while any other error stands."""
 
 Entry = TypeVar("Entry")
-
-REGION = r"[a-z]{2}(?:-[a-z]+)+-\d+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,96 +181,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """What one caller may send to one host, and what we allow ourselves.
-
-    Attributes:
-        signed_per_s: requests/s with a signature; None where nothing is documented.
-        unsigned_per_s: requests/s without one.
-        signed_sessions: sessions at a time with a signature, of one user.
-        signed_connections: connections at a time with a signature, of one account.
-        published: whether the owner of the host publishes the figures; else they are what was seen.
-        parallel: sessions that mcpdoctor itself holds at a time.
-        source: where the figures come from.
-        as_of: the date they were true.
-    """
-
-    signed_per_s: float | None = None
-    unsigned_per_s: float | None = None
-    signed_sessions: int | None = None
-    signed_connections: int | None = None
-    published: bool = True
-    parallel: int = 4
-    source: str = ""
-    as_of: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """A kind of MCP server that AWS hosts.
-
-    Attributes:
-        url: template; `{region}` and other `{names}` stand for one host label or path segment.
-        regions: where it exists; empty where no list is published.
-        service: SigV4 service name; None where nothing is signed.
-        auth: what it accepts: `sigv4`, `bearer`, `none`.
-        strict: its limit is so low that mcpdoctor sends no request of its own beside the real client's.
-        credential_probe: a tool name that does not exist: only a caller whose signature counts gets past the 401.
-        probe_answer: what the answer to that tool name matches, once the caller is let in.
-        anonymous_probe: a harmless tool that an unsigned caller may call.
-        login_note: what a client that logs in with OAuth has to know, where an unsigned caller is let in too.
-        mistaken: host templates that people write when they mean this server, and that do not exist.
-        instead: targets to name, in this order, where such a host was written.
-        fallback_for: endpoints that this one stands in for, unsigned, where they do not work.
-        names_service: its own documentation passes the service to the proxy, although the proxy would infer it.
-        read_only: what is left of its tools where the proxy hides what may change something; empty where it is enough.
-        removed_tools: tools that it no longer has, each with the one to use.
-        never_empty: whether it has tools for every caller, so that an empty list means that it throttles.
-        inert_actions: IAM actions, with `*`, that neither allow nor deny anything any more.
-        replaces: packages of local servers whose tools it has as well.
-    """
-
-    name: str
-    title: str
-    url: str
-    source: str
-    as_of: str
-    regions: tuple[str, ...] = ()
-    service: str | None = None
-    auth: tuple[str, ...] = ("sigv4",)
-    strict: bool = False
-    credential_probe: str | None = None
-    probe_answer: str = "(?i)unknown tool"
-    anonymous_probe: str | None = None
-    anonymous_note: str = ""
-    login_note: str = ""
-    mistaken: tuple[str, ...] = ()
-    instead: tuple[str, ...] = ()
-    fallback_for: tuple[str, ...] = ()
-    names_service: bool = False
-    read_only: str = ""
-    removed_tools: Mapping[str, str] = field(default_factory=dict)
-    never_empty: bool = False
-    inert_actions: tuple[str, ...] = ()
-    replaces: tuple[str, ...] = ()
-    quota: Quota = field(default_factory=Quota)
-
-    @property
-    def takes_tokens(self) -> bool:
-        """Whether it may take a bearer token: what users run behind a host without a signature asks as it likes."""
-        return "bearer" in self.auth or (self.yours and "none" in self.auth)
-
-    @property
-    def yours(self) -> bool:
-        """Whether the URL has a part that only its owner knows (a gateway id): it cannot be named as a target."""
-        return bool(_names(self.url) - {"region"})
-
-    def url_for(self, region: str) -> str:
-        """The URL in `region`; the template itself where the server is not regional."""
-        return self.url.replace("{region}", region)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteTarget:
     """One line of a suite: a target, its axes, and the cause that is expected (then seeing it is what passes)."""
 
@@ -279,14 +200,6 @@ class Suite:
     targets: tuple[SuiteTarget, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """A URL that fits an endpoint of the catalogue, with the region its host names."""
-
-    endpoint: Endpoint
-    region: str | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
     """Everything in `checks/`."""
@@ -294,6 +207,7 @@ class Catalogue:
     checks: Mapping[str, Check]
     endpoints: Mapping[str, Endpoint]
     suites: Mapping[str, Suite]
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
 
     def match(self, url: str) -> Match | None:
         """Which endpoint of the catalogue `url` points at, judged by its host (and by its path where hosts are shared).
@@ -301,30 +215,34 @@ class Catalogue:
         Returns:
             None for a host that AWS does not run, or that is not in the catalogue.
         """
-        host, path = _parts(url)
-        for endpoint, pattern in self._owners:
-            template = urlsplit(endpoint.url)
-            found = pattern.fullmatch(host)
-            if found and ("{" not in template.path or re.match(_pattern(template.path), path)):
-                return Match(endpoint=endpoint, region=found.groupdict().get("region"))
-        return None
+        _, path = host_and_path(url)
+        return next((match for match, template in self._fitting(url) if _leads_to(path, template)), None)
 
     def owner(self, url: str) -> Match | None:
         """The same by the host alone, whatever the path: for a URL whose path may be wrong."""
-        host, _ = _parts(url)
-        found = [
-            Match(endpoint=endpoint, region=fits.groupdict().get("region"))
-            for endpoint, pattern in self._owners
-            if (fits := pattern.fullmatch(host))
-        ]
-        return self.match(url) or (found[0] if len(found) == 1 else None)
+        found = self._fitting(url)
+        return self.match(url) or (found[0][0] if found else None)
+
+    def not_mcp(self, url: str) -> Elsewhere | None:
+        """The host of AWS that `url` points at and that is no MCP server; None for any other."""
+        host, _ = host_and_path(url)
+        return next((one for one in self.elsewhere.values() if re.fullmatch(pattern(one.host), host)), None)
+
+    def instead(self, other: Elsewhere, url: str) -> str:
+        """What to use in place of such a host, as a sentence."""
+        if other.local:
+            return f"Start the local MCP server {other.local} in place of the URL: it calls this host by itself."
+        found = re.fullmatch(pattern(other.host), host_and_path(url)[0])
+        region = (found.groupdict().get("region") if found else "") or ""
+        meant = [self._url_near(self.endpoints[name], region or "us-east-1") for name in other.instead]
+        return f"Use {' or '.join(meant)} if an MCP server is meant." if meant else "AWS runs no MCP server for it."
 
     def suggest(self, url: str) -> tuple[str, ...]:
         """URLs that somebody who wrote `url` may have meant; the best first, empty where nothing is near."""
-        host, _ = _parts(url)
+        host, _ = host_and_path(url)
         for endpoint in self.endpoints.values():
             for template in endpoint.mistaken:
-                if found := re.fullmatch(_pattern(template), host):
+                if found := re.fullmatch(pattern(template), host):
                     region = found.groupdict().get("region") or ""
                     return tuple(self._url_near(self.endpoints[name], region) for name in endpoint.instead)
         matched = self.match(url)
@@ -335,14 +253,41 @@ class Catalogue:
         near = get_close_matches(host, self._hosts, n=2, cutoff=0.8)
         return tuple(self._hosts[name] for name in near)
 
+    def neighbours(self, url: str) -> tuple[str, ...]:
+        """The URLs at the host of `url`, where it serves several servers; empty where there is one."""
+        found = self._fitting(url)
+        return tuple(match.endpoint.url_for(match.region or "") for match, _ in found) if len(found) > 1 else ()
+
+    def meant(self, url: str) -> str | None:
+        """`url` with the path that its host wants; None where nothing is known to be wrong with the path."""
+        found = self._fitting(url)
+        path, wrong = meant_path(urlsplit(url).path, urlsplit(found[0][1]).path) if found else ("", None)
+        return urlsplit(url)._replace(path=path).geturl() if wrong else None
+
+    def _fitting(self, url: str) -> list[tuple[Match, str]]:
+        """Every endpoint whose host that of `url` is, with the template; that whose path is nearest first."""
+        host, path = host_and_path(url)
+        found = [
+            (Match(endpoint=endpoint, region=fits.groupdict().get("region")), template)
+            for endpoint, template, host_pattern in self._owners
+            if (fits := host_pattern.fullmatch(host))
+        ]
+        if len(found) < 2:
+            return found
+        return sorted(found, key=lambda one: -SequenceMatcher(None, path, urlsplit(one[1]).path).ratio())
+
     @cached_property
-    def _owners(self) -> list[tuple[Endpoint, re.Pattern[str]]]:
-        return [(one, re.compile(_pattern(urlsplit(one.url).netloc))) for one in self.endpoints.values()]
+    def _owners(self) -> list[tuple[Endpoint, str, re.Pattern[str]]]:
+        return [
+            (one, template, re.compile(pattern(urlsplit(template).netloc)))
+            for one in self.endpoints.values()
+            for template in one.templates
+        ]
 
     @cached_property
     def _hosts(self) -> dict[str, str]:
         return {
-            _parts(url)[0]: url
+            host_and_path(url)[0]: url
             for endpoint in self.endpoints.values()
             if not endpoint.yours
             for url in ([endpoint.url_for(region) for region in endpoint.regions] or [endpoint.url])
@@ -353,22 +298,10 @@ class Catalogue:
         return endpoint.url_for(nearest_region(region, endpoint.regions))
 
 
-def nearest_region(region: str, regions: tuple[str, ...]) -> str:
-    """The region of `regions` nearest to `region`: itself, else one with the longest common beginning.
-
-    Args:
-        region: the region wanted; may be empty or unknown.
-        regions: where the server exists; empty means that no list is published, so `region` stands.
-    """
-    if region in regions or not regions:
-        return region
-
-    def shared(other: str) -> int:
-        # Whole parts only: eu-central-2 is nearer to eu-central-1 than to eu-west-2.
-        parts, others = region.split("-"), other.split("-")
-        return next((n for n, (a, b) in enumerate(zip(parts, others, strict=False)) if a != b), len(parts))
-
-    return max(regions, key=shared)
+def _leads_to(path: str, template: str) -> bool:
+    """Whether a path can be that of a template; where the template holds no name, any path of its host can."""
+    wanted = urlsplit(template).path
+    return "{" not in wanted or re.match(pattern(wanted), path) is not None
 
 
 def locate() -> Path:
@@ -398,6 +331,7 @@ def load(overlay: Path | None = None, *, stems: Collection[str] = CHECK_FILES) -
     checks: dict[str, Check] = {}
     endpoints: dict[str, Endpoint] = {}
     suites: dict[str, Suite] = {}
+    elsewhere: dict[str, Elsewhere] = {}
     if overlay is not None and not overlay.is_dir():
         raise Unusable(f"{overlay}: no such directory; --checks takes a directory of the form of checks/.")
     for directory in filter(None, (locate(), overlay)):
@@ -406,10 +340,12 @@ def load(overlay: Path | None = None, *, stems: Collection[str] = CHECK_FILES) -
                 checks[slug] = build(Check, {"slug": slug, **table}, f"{directory / stem}.toml: [{slug}]")
         for name, table in tables(directory / MARKER):
             endpoints[name] = build(Endpoint, {"name": name, **table}, f"{directory / MARKER}: [{name}]")
+        elsewhere |= {one.name: one for one in entries(directory / ELSEWHERE, Elsewhere)}
         for path in sorted((directory / "suites").glob("*.toml")):
             suites[path.stem] = load_suite(path)
-    _refer(checks, endpoints, patterns=overlay is not None)
-    return Catalogue(checks=checks, endpoints=endpoints, suites=suites)
+    _refer(checks, patterns=overlay is not None)
+    _refer_endpoints(endpoints, elsewhere)
+    return Catalogue(checks=checks, endpoints=endpoints, suites=suites, elsewhere=elsewhere)
 
 
 def load_suite(path: Path) -> Suite:
@@ -466,7 +402,7 @@ def tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, table
 
 
-def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint], *, patterns: bool) -> None:
+def _refer(checks: Mapping[str, Check], *, patterns: bool) -> None:
     for check in checks.values():
         if bool(check.stage) is check.about.by_facts:
             raise Unusable(f"[{check.slug}]: stage is missing; only a check about a ceiling or a file has none.")
@@ -475,21 +411,34 @@ def _refer(checks: Mapping[str, Check], endpoints: Mapping[str, Endpoint], *, pa
                 raise Unusable(f"[{check.slug}]: after names {slug}, which is no check.")
         if patterns:
             _compile(check)
+
+
+def _refer_endpoints(endpoints: Mapping[str, Endpoint], elsewhere: Mapping[str, Elsewhere]) -> None:
+    """Hold that what names something names what is there."""
+    named = [(one.name, "instead", name) for one in endpoints.values() for name in one.instead]
+    named += [(one.name, "instead", name) for one in elsewhere.values() for name in one.instead]
+    named += [(one.name, "fallback_for", name) for one in endpoints.values() for name in one.fallback_for]
+    for table, key, name in named:
+        if name not in endpoints:
+            raise Unusable(f"[{table}]: {key} names {name}, which is no endpoint.")
     for endpoint in endpoints.values():
-        for key, names in (("instead", endpoint.instead), ("fallback_for", endpoint.fallback_for)):
-            for name in names:
-                if name not in endpoints:
-                    raise Unusable(f"[{endpoint.name}]: {key} names {name}, which is no endpoint.")
+        for key in endpoint.inferred:
+            if key not in KEYS:
+                raise Unusable(f"[{endpoint.name}]: inferred names {key}, which is no key of an endpoint.")
+        for template in endpoint.templates:
+            unknown = names(template) - {"region", "arn"} - names(endpoint.arn) if endpoint.arn else set()
+            if unknown:
+                raise Unusable(f"[{endpoint.name}]: the URL holds {{{min(unknown)}}}, which its ARN does not.")
 
 
 def _compile(check: Check) -> None:
     """Try the patterns of a check. It is what costs most of loading; those of our own files are tried by the tests."""
     for condition in (*check.when, *check.told):
-        for pattern in filter(None, (condition.body, condition.text, *condition.header.values())):
+        for one in filter(None, (condition.body, condition.text, *condition.header.values())):
             try:
-                re.compile(pattern)
+                re.compile(one)
             except re.error as error:
-                raise Unusable(f"[{check.slug}]: {pattern!r} is no regular expression: {error}.") from error
+                raise Unusable(f"[{check.slug}]: {one!r} is no regular expression: {error}.") from error
 
 
 def build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
@@ -542,28 +491,3 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and type(value) is hint:
         return value
     raise Unusable(f"{where}: {value!r} is not of the right type ({getattr(hint, '__name__', hint)} wanted).")
-
-
-def _parts(url: str) -> tuple[str, str]:
-    """Host, in lower case, and path; both empty for what is no URL."""
-    try:
-        split = urlsplit(url)
-    except ValueError:  # such as an unclosed [ of an IPv6 address
-        return "", ""
-    return (split.hostname or "").lower().removesuffix("."), split.path
-
-
-def _names(template: str) -> set[str]:
-    return set(re.findall(r"{(\w+)}", template))
-
-
-def _pattern(template: str) -> str:
-    """A regular expression for a template: `{region}` takes a region, any other name one label or segment."""
-
-    def part(found: re.Match[str]) -> str:
-        return f"(?P<region>{REGION})" if found[1] == "region" else f"(?P<{found[1]}>[^./]+)"
-
-    return "".join(
-        part(found) if (found := re.fullmatch(r"{(\w+)}", piece)) else re.escape(piece)
-        for piece in re.split(r"({\w+})", template)
-    )

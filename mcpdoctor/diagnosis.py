@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from mcpdoctor.answers import document as read_document
 from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue, Check, Condition, FactRule
 from mcpdoctor.challenges import challenge_facts
+from mcpdoctor.endpoints import ACTION_REMEDY
 from mcpdoctor.failures import Chain, format_chain
 from mcpdoctor.model import (
     Best,
@@ -390,6 +391,7 @@ def _cell_facts(configuration: Configuration) -> dict[str, Fact]:
         "other_way": "an OAuth token (JWT)" if configuration.signed else "an AWS signature (SigV4)",
         "signed_note": ", and the signature was not even looked at" if configuration.signed else "",
         "limit_scope": "account" if configuration.signed else "address",
+        "action_remedy": ACTION_REMEDY,
     }
 
 

@@ -19,8 +19,9 @@ import anyio.abc
 import httpx
 
 from mcpdoctor import __version__, bearer, challenges, probes, revisions, way
-from mcpdoctor.catalogue import Catalogue, Quota
+from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, deciding, depends_on, read, scope_facts, throttled, unexplained
+from mcpdoctor.endpoints import Quota
 from mcpdoctor.failures import Chain
 from mcpdoctor.identities import Identities
 from mcpdoctor.matrix import Call, Cell, Plan

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, read, trace_facts
+from mcpdoctor.endpoints import ACTION_REMEDY
 from mcpdoctor.failures import Chain, chains_of, paths
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.reading import Clue, Reading, read_text
@@ -127,12 +128,14 @@ def endpoint(urls: Sequence[str], catalogue: Catalogue) -> str | None:
 
 
 def host_facts(url: str, catalogue: Catalogue) -> dict[str, str]:
-    """What the catalogue knows about a host name that does not resolve."""
+    """What the catalogue knows about a host, and about one that does not resolve."""
     near = catalogue.suggest(url) if url else ()
+    match = catalogue.owner(url) if url else None
     usual = "Names of AWS hosts hold the region: a typing error there is usual."
     return {
         "host_note": f"There is {near[0]}." if near else "",
         "host_remedy": f"You may mean {near[0]}." if near else usual,
+        "action_remedy": match.endpoint.action_remedy() if match else ACTION_REMEDY,
     }
 
 
@@ -190,7 +193,7 @@ def _evidence(clue: Clue, steps: frozenset[str], catalogue: Catalogue, *, url: s
         failures=(clue.chain,) if clue.chain else (),
     )
     url = (exchange.url if exchange else "") or url
-    host = _host(url)
+    host, match = _host(url), catalogue.owner(url)
     signed = any(map(_SIGNING.search, steps)) or None
     facts: dict[str, Fact] = {
         **trace_facts(trace, exchange, said),
@@ -208,6 +211,7 @@ def _evidence(clue: Clue, steps: frozenset[str], catalogue: Catalogue, *, url: s
         "host": host or "in the URL",
         "place": host or "the server",
         **host_facts(url, catalogue),
+        "hosted": match is not None and match.endpoint.hosted,
         "status_note": f" (HTTP {exchange.status})" if exchange and exchange.status else "",
         "redirect_location": "another address",
         "limit_scope": "account" if signed else "address",

@@ -369,7 +369,7 @@ class _Entry:
         return self.placed(replace(cell, configuration=whole, start=start))
 
     def placed(self, cell: Cell) -> Cell:
-        match = self.catalogue.match(cell.configuration.endpoint)
+        match = self.catalogue.owner(cell.configuration.endpoint)
         withheld = sorted(
             name
             for name in self.machine.environ

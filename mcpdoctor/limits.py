@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from mcpdoctor.catalogue import About, Catalogue, Quota
+from mcpdoctor.catalogue import About, Catalogue
 from mcpdoctor.diagnosis import finding_of, fires, silenced
+from mcpdoctor.endpoints import Quota
 from mcpdoctor.model import Ceiling, Configuration, Fact, Finding
 from mcpdoctor.samples import Kind, Operation, Outcome, Shape, Stated, Stop
 

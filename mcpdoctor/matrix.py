@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mcpdoctor.catalogue import REGION, Catalogue, Endpoint, Suite, SuiteTarget, nearest_region
+from mcpdoctor.addresses import is_arn, kind_of, url_of
+from mcpdoctor.catalogue import Catalogue, Suite, SuiteTarget
+from mcpdoctor.endpoints import REGION, Endpoint, nearest_region
 from mcpdoctor.model import BEARER, UNSIGNED, Cause, Configuration, Fact, Origin, Unusable
 
 DEFAULT_SUITE = "aws-mcp"
@@ -109,6 +111,8 @@ def expand(
     suite: Suite | None = None,
     call: Call | None = None,
     home_region: str | None = None,
+    owned: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> Plan:
     """Expand targets x regions x services x credentials.
 
@@ -119,20 +123,27 @@ def expand(
         suite: lines to try; without targets and suite, the suite `aws-mcp`.
         call: what stage `call` shall call.
         home_region: the region the user works in; chooses the endpoint where no region was given.
+        headers: HTTP headers to send with every request.
+        owned: ARNs or ids of servers of the user, for targets that are named by one; without a target, of any kind.
 
     Raises:
         Unusable: a target is unknown, or nothing says which service signs for it.
     """
     lines = [SuiteTarget(target=target) for target in targets]
+    if owned and not (lines or suite):
+        lines = [SuiteTarget(target=kind_of(one, catalogue).name) for one in owned]
+    elif owned and not any(_owned(line, catalogue) for line in lines):
+        known = " or ".join(one.name for one in catalogue.endpoints.values() if one.arn)
+        raise Unusable(f"An ARN is for a server of yours; name {known} as the target.")
     if suite is not None:
         lines += suite.targets
     elif not lines:
         lines += catalogue.suites[DEFAULT_SUITE].targets
     cells: dict[tuple[str, Configuration], Cell] = {}
     for line in lines:
-        for cell in _cells(_with_axes(line, axes), catalogue, home_region or DEFAULT_REGION):
+        for cell in _cells(_with_axes(line, axes), catalogue, home_region or DEFAULT_REGION, owned):
             # The same cell twice (a target named twice) would only repeat requests.
-            cells.setdefault((cell.target, cell.configuration), replace(cell, call=call))
+            cells.setdefault((cell.target, cell.configuration), replace(cell, call=call, headers=headers or {}))
         if len(cells) > MAX_CELLS:
             raise Unusable(f"The matrix has more than {MAX_CELLS} configurations; give fewer values to an axis.")
     return Plan(cells=tuple(cells.values()))
@@ -147,19 +158,49 @@ def _with_axes(line: SuiteTarget, axes: Axes) -> SuiteTarget:
     )
 
 
-def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str) -> list[Cell]:
+def _owned(line: SuiteTarget, catalogue: Catalogue) -> bool:
+    named = catalogue.endpoints.get(line.target)
+    return named is not None and bool(named.arn)
+
+
+def _templates(
+    line: SuiteTarget, named: Endpoint | None, catalogue: Catalogue, region: str, owned: Sequence[str]
+) -> list[str]:
+    """The URLs of a target, which may leave the region open; several where several servers were named by it."""
+    if is_arn(line.target):
+        return [url_of(kind_of(line.target, catalogue), line.target, region, catalogue)]
+    if named is None:
+        return [line.target]
+    if not named.yours:
+        return [named.url]
+    if named.arn and owned:
+        return [url_of(named, one, region, catalogue) for one in owned]
+    or_arn = ", or its ARN" if named.arn else ""
+    raise Unusable(f"The URL of {named.name} holds a part that only you know; give the whole URL: {named.url}{or_arn}.")
+
+
+def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str, owned: Sequence[str]) -> list[Cell]:
     if re.match(r"[a-z]+://[^/?#]*@", line.target, re.IGNORECASE):
         # Refused before anything can show it.
         raise Unusable("A URL that holds a user name or password is not used; AWS takes a signature instead.")
     named = catalogue.endpoints.get(line.target)
     if named is None and not _looks_like_url(line.target):
-        raise Unusable(_unknown(line.target, catalogue))
-    if named is not None and named.yours:
-        raise Unusable(f"The URL of {line.target} holds a part that only you know; give the whole URL: {named.url}.")
+        known = [name for name, endpoint in catalogue.endpoints.items() if not endpoint.yours or endpoint.arn]
+        raise Unusable(unknown_target(line.target, known))
     for given in line.regions:
         if not re.fullmatch(REGION, given):
             raise Unusable(f"{given!r} is no region; write it like us-east-1.")
-    template = named.url if named else line.target
+    region = line.regions[0] if line.regions else home_region
+    return [
+        cell
+        for template in _templates(line, named, catalogue, region, owned)
+        for cell in _cells_at(template, line, named, catalogue, home_region)
+    ]
+
+
+def _cells_at(
+    template: str, line: SuiteTarget, named: Endpoint | None, catalogue: Catalogue, home_region: str
+) -> list[Cell]:
     regions: Sequence[str | None] = line.regions
     if not regions and "{region}" in template:
         matched = named or _endpoint(catalogue, template.replace("{region}", DEFAULT_REGION))
@@ -167,7 +208,7 @@ def _cells(line: SuiteTarget, catalogue: Catalogue, home_region: str) -> list[Ce
     cells: list[Cell] = []
     for region in regions or (None,):
         url = template.replace("{region}", region or "")
-        match = catalogue.match(url)
+        match = catalogue.owner(url)
         endpoint = match.endpoint if match else None
         signing_region = region or (match.region if match else None)
         credentials = _credentials(line, endpoint)
@@ -193,7 +234,7 @@ def _looks_like_url(text: str) -> bool:
 
 
 def _endpoint(catalogue: Catalogue, url: str) -> Endpoint | None:
-    match = catalogue.match(url)
+    match = catalogue.owner(url)
     return match.endpoint if match else None
 
 
@@ -219,10 +260,10 @@ def _service(url: str, endpoint: Endpoint | None, *, signs: bool) -> str | None:
     return None
 
 
-def _unknown(target: str, catalogue: Catalogue) -> str:
+def unknown_target(target: str, known: Sequence[str]) -> str:
+    """What to say to a name that is none of those that are known."""
     from difflib import get_close_matches
 
-    known = [name for name, endpoint in catalogue.endpoints.items() if not endpoint.yours]
     near = get_close_matches(target, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known targets: {', '.join(known)}; or give a URL."
     return f"{target} is no target; {hint}"

@@ -28,9 +28,10 @@ import httpx
 from mcpdoctor import __version__, revisions
 from mcpdoctor.answers import decoded
 from mcpdoctor.bearer import sent_facts
-from mcpdoctor.catalogue import Catalogue, Endpoint
+from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.credentials import Resolved
 from mcpdoctor.diagnosis import Said, read
+from mcpdoctor.endpoints import Endpoint
 from mcpdoctor.matrix import Call, Cell
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.redaction import clean
@@ -54,6 +55,7 @@ _REFUSAL = re.compile(r"(?i)expired|credential|identity|authenticat|authoriz|tok
 _LOOPBACK = re.compile(r"localhost\.?|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)
 # Names of tools that models on Amazon Bedrock take (ToolSpecification of its Converse API).
 _BEDROCK_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_PROFILE_OPTION = re.compile(r"--profile[= ]\s*([\w.@+/-]{1,100})")
 _REGION_IN_URL = re.compile(r"(?<![a-z0-9])([a-z]{2}(?:-[a-z]+)+-\d)(?![a-z0-9])")
 
 
@@ -125,6 +127,7 @@ def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
     problem = url_problem(url)
     facts: dict[str, Fact] = {
         "url_valid": problem is None,
+        "not_mcp": False,
         "deadline_s": deadline_s,
         "max_body_mib": MAX_BODY // 2**20,
         "mcp_version": _mcp_version(),
@@ -146,7 +149,11 @@ def parse(cell: Cell, catalogue: Catalogue, *, deadline_s: float) -> Trace:
     facts["secure_endpoint"] = urlunsplit(split._replace(scheme="https"))
     facts["port"] = port_of(url)
     facts |= _catalogue_facts(cell, catalogue)
-    return Trace(stage=Stage.PARSE, verdict=Verdict.FAILED if facts["insecure"] else Verdict.PASSED, facts=facts)
+    other = catalogue.not_mcp(url)
+    if other is not None:
+        facts |= {"not_mcp": True, "host_is": other.title, "use_instead": catalogue.instead(other, url)}
+    refused = facts["insecure"] or facts["not_mcp"]
+    return Trace(stage=Stage.PARSE, verdict=Verdict.FAILED if refused else Verdict.PASSED, facts=facts)
 
 
 @cache
@@ -186,7 +193,7 @@ def is_loopback(host: str) -> bool:
 def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     configuration, endpoint = cell.configuration, cell.endpoint
     url = configuration.endpoint
-    match = catalogue.match(url)
+    match = catalogue.owner(url)
     in_url = _REGION_IN_URL.search(url)
     region = match.region if match else None
     expected = region or (in_url[1] if in_url else None)
@@ -215,11 +222,13 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     facts["path_remedy"] = "Check the path; MCP endpoints of AWS end in /mcp."
     if endpoint is None:
         return facts
+    facts |= _wanted(endpoint, cell)
     facts["server"] = endpoint.title
     facts["anonymous_note"] = endpoint.anonymous_note or "without any signature"
-    facts["path_remedy"] = (
-        f"The form is {endpoint.url}." if endpoint.yours else f"Use {endpoint.url_for(region or '')}."
-    )
+    known = None if endpoint.yours else endpoint.url_for(region or "")
+    meant = " or ".join(catalogue.neighbours(url)) or catalogue.meant(url) or known
+    right = f"Use {meant}." if meant else f"The form is {endpoint.url}."
+    facts["path_remedy"] = f"{right} {endpoint.path_note}".rstrip()
     if endpoint.service is not None:
         facts["expected_service"] = endpoint.service
         facts["service_hint"] = endpoint.service
@@ -235,6 +244,22 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
     per_s = endpoint.quota.signed_per_s if configuration.signed else endpoint.quota.unsigned_per_s
     if per_s is not None and not endpoint.strict:
         facts["quota_note"] = f" (documented: {per_s:g} requests/s {'signed' if configuration.signed else 'unsigned'})"
+    return facts
+
+
+def _wanted(endpoint: Endpoint, cell: Cell) -> dict[str, Fact]:
+    """What a server asks of its callers, and whether the cell has it."""
+    facts: dict[str, Fact] = {"action_remedy": endpoint.action_remedy(), "hosted": endpoint.hosted}
+    sent = {name.casefold() for name in cell.headers}
+    missing = next((one for one in endpoint.required_headers if one.name.casefold() not in sent), None)
+    facts["header_missing"] = missing is not None
+    if missing is not None:
+        also = f", or send {missing.meta} in _meta" if missing.meta else ""
+        facts |= {"missing_header": missing.name, "header_text": missing.text, "header_also": also}
+    named = _PROFILE_OPTION.search(json.dumps(dict(cell.call.arguments))) if cell.call else None
+    if named is not None:
+        facts["profile_in_call"] = clean(named[1], limit=100)
+    facts["names_profile"] = named is not None
     return facts
 
 

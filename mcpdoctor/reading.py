@@ -51,6 +51,7 @@ _MAX_SHORT = 4  # lines of a text that is nothing but a message
 _MESSAGE = re.compile(r"(?:< )?HTTP/[\d.]{1,3} ([1-5]\d\d)\b")
 _FIELD = re.compile(r"(?:< )?([A-Za-z][\w-]{0,80}): ?(.{0,2000})$")
 _ASKED = re.compile(r"> (Host|POST)(?:: | )(\S{1,2000})")
+_HEAD_ANSWERED = "HEAD, which is no request of MCP, was answered with HTTP"
 _CURL_HEAD = re.compile(r"\bcurl\b.{0,400}?\s(?:--head|-[a-zA-HJ-Z]{0,8}I[a-zA-Z]{0,8})\b")
 _CURL = re.compile(r"[*<>] |[{}] \[|<$|\s*$|\s*\d{1,3} +\d|\s*% Total|\s*Dload ")
 _STATUS_FIELDS = ("status", "statusCode", "status_code", "httpStatus", "httpStatusCode", "code")
@@ -326,7 +327,10 @@ class _Reader:
             headers=clean_headers(headers.items()),
             body="\n".join(body)[:MAX_WORDS],
         )
-        if status >= 300 and not (self._asked.get("head") and status in (404, 405)):
+        if self._asked.get("head") and status in (404, 405):
+            # No failure of MCP, whatever the one who asked made of it; without an exchange, it explains nothing else.
+            self._keep(("head", status), Clue(line=number, words=f"{_HEAD_ANSWERED} {status}"))
+        elif status >= 300:
             words = f"{lines[index]}\n{exchange.body}"
             self._keep(("message", status, url), Clue(line=number, words=words, exchange=exchange))
         return at - index

@@ -87,6 +87,24 @@ EXAMPLES = {
         fault=at("«https://knowledge-mcp.us-east-1.api.aws"),
         healthy=at("https://knowledge-mcp.global.api.aws"),
     ),
+    "config-not-mcp": Example(
+        file=KIRO,
+        fault=proxy("«https://api-mcp.global.api.aws/suggest-aws-commands"),
+        healthy=proxy(URL),
+    ),
+    "config-operation-region": Example(
+        file=KIRO,
+        fault=entry("«mcp-proxy-for-aws@1.6.3", "https://aws-mcp.eu-central-1.api.aws/mcp", "--profile", "dev"),
+        healthy=entry(
+            "mcp-proxy-for-aws@1.6.3",
+            "https://aws-mcp.eu-central-1.api.aws/mcp",
+            "--profile",
+            "dev",
+            "--metadata",
+            "AWS_REGION=sa-east-1",
+        ),
+        aws="[profile dev]\nregion = sa-east-1\n",
+    ),
     "config-unknown-region": Example(
         file=KIRO,
         fault=proxy("«https://aws-mcp.us-east-2.api.aws/mcp"),

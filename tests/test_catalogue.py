@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcpdoctor.catalogue import Catalogue, FactRule, load, load_suite, nearest_region, read_toml
+from mcpdoctor.catalogue import Catalogue, FactRule, load, load_suite, read_toml
+from mcpdoctor.endpoints import nearest_region
 from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
 
 CHECK = """
@@ -131,6 +132,9 @@ def test_a_mistake_in_a_check_is_refused_with_its_place(tmp_path: Path, old: str
         ("[mine.quota]\nparalel = 2", "endpoints.toml: [mine] quota: unknown key paralel; did you mean parallel?"),
         ('strict = "yes"', "endpoints.toml: [mine] strict: 'yes' is not of the right type (bool wanted)."),
         ('instead = ["nobody"]', "[mine]: instead names nobody, which is no endpoint."),
+        ('inferred = ["uri"]', "[mine]: inferred names uri, which is no key of an endpoint."),
+        ("[mine.actions]\nconect = []", "endpoints.toml: [mine] actions: unknown key conect; did you mean connect?"),
+        ('[[mine.headers]]\nname = "X"', "endpoints.toml: [mine] headers: text is missing."),
     ],
 )
 def test_a_mistake_in_an_endpoint_is_refused_with_its_place(tmp_path: Path, addition: str, message: str) -> None:
@@ -190,9 +194,13 @@ def test_a_suite_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
         ("https://ecs-mcp.eu-west-1.api.aws/mcp", "ecs-mcp", "eu-west-1"),
         (
             "https://sagemaker-unified-studio-mcp.us-east-1.api.aws/spark-troubleshooting/mcp",
-            "sagemaker-unified-studio-mcp",
+            "spark-troubleshooting",
             "us-east-1",
         ),
+        ("https://sagemaker-unified-studio-mcp.us-west-2.api.aws/spark-upgrade/mcp", "spark-upgrade", "us-west-2"),
+        ("https://sagemaker-unified-studio-mcp.us-west-2.api.aws/spark-upgrad/mcp", "spark-upgrade", "us-west-2"),
+        ("https://gw-1.gateway.bedrock-agentcore.cn-north-1.amazonaws.com.cn/mcp", "agentcore-gateway", "cn-north-1"),
+        ("https://abc123.execute-api.cn-northwest-1.amazonaws.com.cn/prod/mcp", "api-gateway", "cn-northwest-1"),
         (
             "https://my-gw-1a2b.gateway.bedrock-agentcore.eu-central-1.amazonaws.com/mcp",
             "agentcore-gateway",

@@ -227,6 +227,19 @@ def soon_and_calling(scene: Scene) -> None:
     calling(scene)
 
 
+def agent_access(scene: Scene) -> None:
+    scene.services = ("agentaccess-mcp",)
+
+
+def running(code: str) -> Callable[[Scene], None]:
+    """The tool that runs scripts is called with this."""
+
+    def arrange(scene: Scene) -> None:
+        scene.call = matrix.Call(tool="aws___run_script", arguments={"code": code})
+
+    return arrange
+
+
 def unsigned_and_wrongly_signed(scene: Scene) -> None:
     scene.services, scene.credentials = ("bedrock-agentcore",), ("default", "none")
 
@@ -234,6 +247,7 @@ def unsigned_and_wrongly_signed(scene: Scene) -> None:
 PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "parse-url-invalid": url_as_written,
     "parse-insecure-url": url_as_written,
+    "parse-not-mcp": url_as_written,
     "dns-unknown-host": url_as_written,
     "dns-unknown-region": as_it_is,
     "dns-unavailable": resolver(try_again),
@@ -278,6 +292,7 @@ PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "auth-signature-altered": as_it_is,
     "auth-signature-incomplete": as_it_is,
     "auth-access-denied": as_it_is,
+    "auth-header-missing": agent_access,
     "auth-rejected-late": calling,
     "auth-signature-counts": as_it_is,
     "auth-anonymous": unsigned,
@@ -298,7 +313,8 @@ PROVOCATIONS: dict[str, Callable[[Scene], None]] = {
     "call-unknown-tool": no_such_tool,
     "call-removed-tool": calling_a_removed_tool,
     "call-tool-throttled": calling,
-    "call-tool-denied": calling,
+    "call-access-denied": running("boto3.client('s3').delete_bucket(Bucket='lab-bucket')"),
+    "call-profile-ignored": running("aws sts get-caller-identity --profile other"),
     "call-tool-error": calling,
     "unexplained": as_it_is,
     "rate-limited": as_it_is,
@@ -735,6 +751,7 @@ VARIANTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "open/latest-revision-only": ("open-unsupported-protocol", as_it_is),
     "call/session-expired": ("http-session-lost", calling),
     "call/accepted-only": ("open-client-hangs", soon_and_calling),
+    "call/tool-denied": ("call-access-denied", calling),
     "call/unprefixed-tool": ("call-unknown-tool", calling_without_prefix),
     **{f"open/{name}": ("open-client-hangs", soon) for name in NOT_TAKEN},
     **{f"open/{name}": ("http-not-mcp", as_it_is) for name in ("accepted-only", "no-content", "empty")},

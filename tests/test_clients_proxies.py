@@ -14,11 +14,12 @@ from mcpdoctor.clients import Launch, Reach, known, reach
 from mcpdoctor.clients.entries import read_entries
 from mcpdoctor.clients.jsonc import read_json
 from mcpdoctor.clients.launch import launch
-from mcpdoctor.clients.proxies import How, guess, is_proxy
+from mcpdoctor.clients.proxies import How, is_proxy
 from mcpdoctor.clients.source import Source
 from mcpdoctor.clients.values import Scalar
 from mcpdoctor.clients.versions import requirement, version
 from mcpdoctor.clients.words import Word
+from mcpdoctor.inference import guess
 
 KNOWN = known()
 URL = "https://aws-mcp.us-east-1.api.aws/mcp"

@@ -19,7 +19,8 @@ from conftest import Examine, network_of
 
 from mcpdoctor import credentials as credentials_module
 from mcpdoctor import engine, matrix, probes, way, wire
-from mcpdoctor.catalogue import Catalogue, Endpoint
+from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.endpoints import Endpoint
 from mcpdoctor.lab import Lab, Seen
 from mcpdoctor.matrix import Axes, Call, Cell
 from mcpdoctor.model import Cause, Report, Result, Stage, Trace, Verdict, trace_of

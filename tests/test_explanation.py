@@ -379,6 +379,20 @@ def unheard(fault: str, *, signed: bool) -> Telling:
     return tell
 
 
+def head_of_knowledge(place: Place) -> Problem:
+    """What `curl -I` prints of a healthy server."""
+    answer = httpx.head(f"{place.lab.http}/knowledge/mcp")
+    fields = "".join(f"{name}: {value}\n" for name, value in answer.headers.items())
+    return f"$ curl -I https://knowledge-mcp.global.api.aws\nHTTP/1.1 {answer.status_code} Not Found\n{fields}\n"
+
+
+def denied_through_mcp(_: Place) -> Problem:
+    """The log of a client: the call is answered well, and its result says that something was denied."""
+    said = "An error occurred (AccessDenied) when calling the ListBuckets operation: with an explicit deny in an SCP"
+    result = {"content": [{"type": "text", "text": said}], "isError": True}
+    return ok() + json.dumps({"jsonrpc": "2.0", "id": 4, "result": result}) + "\n"
+
+
 def over_stdio(command: str, *arguments: str) -> Telling:
     """What the client raises whose server is a program."""
 
@@ -593,6 +607,8 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "client-command-missing": (over_stdio("no-such-mcp-server"), lambda _: "Error: spawn no-such-server ENOENT"),
     "client-server-exited": (over_stdio(sys.executable, "-c", "pass"),),
     "client-arguments": (printed_by("-c", PARSER), printed_by("-c", PARSER, "https://tools.example/", "--profil", "x")),
+    "client-head-request": (head_of_knowledge,),
+    "call-access-denied": (denied_through_mcp,),
     "client-package-broken": (printed_by("-c", "from mcp import NoSuchName"),),
     "client-timeout-as-number": (
         lambda _: "AttributeError: 'int' object has no attribute 'seconds'",

@@ -27,7 +27,10 @@ LAYERS = {
     "javascript": 2,
     "sentences": 2,
     "texts": 2,
+    "endpoints": 1,
+    "inference": 1,
     "catalogue": 2,
+    "addresses": 3,
     "credentials": 2,
     "reading": 3,
     "clients": 3,
@@ -65,6 +68,9 @@ LAYERS = {
 }
 
 PURE = (
+    "endpoints",
+    "inference",
+    "addresses",
     "matrix",
     "diagnosis",
     "limits",

@@ -9,7 +9,8 @@ import pytest
 from test_diagnosis import SIGNED, UNSIGNED
 from test_verdict import FALLBACK, KNOWLEDGE, NOTHING, ceiling
 
-from mcpdoctor.catalogue import Catalogue, Quota
+from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.endpoints import Quota
 from mcpdoctor.limits import caller, ceiling_facts, compare_ceilings, difference, documented, judge_ceilings, observed
 from mcpdoctor.model import Ceiling, Configuration
 from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Stop

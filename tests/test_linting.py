@@ -313,3 +313,43 @@ def test_a_damaged_file_crashes_nothing_and_a_second_fix_changes_nothing(
         if after is not None:
             assert linting.difference(file, after, known())
             assert linting.rewrite(after, lambda one: linting.judge(one, rules)) is None
+
+
+def test_of_several_servers_at_a_host_none_is_written_into_a_file(tmp_path: Path) -> None:
+    url = "https://sagemaker-unified-studio-mcp.us-east-1.api.aws/mcp"
+    [found] = lint(tmp_path, KIRO, proxy(url))
+    assert found.check == "config-path-missing"
+    assert "/spark-upgrade/mcp" in found.remedy
+    assert "/spark-troubleshooting/mcp" in found.remedy
+    assert not found.fixable
+
+
+def test_a_version_that_does_not_know_agentcore_signs_for_the_first_label(tmp_path: Path) -> None:
+    url = "https://orders-1.gateway.bedrock-agentcore.us-east-1.amazonaws.com/mcp"
+    told = {
+        version: {one.check: one.text for one in lint(tmp_path, KIRO, entry(f"mcp-proxy-for-aws@{version}", url))}
+        for version in ("1.0.1", "1.1.5")
+    }
+    assert "signed for orders-1" in told["1.0.1"]["config-wrong-service"]
+    assert "config-wrong-service" not in told["1.1.5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "aws"),
+    [
+        (("mcp-proxy-for-aws@1.6.4", URL, "--profile", "dev"), "[profile dev]\nregion = sa-east-1\n"),
+        (("mcp-proxy-for-aws@latest", URL, "--profile", "dev"), "[profile dev]\nregion = sa-east-1\n"),
+        (("mcp-proxy-for-aws@1.6.3", URL, "--profile", "dev"), "[profile dev]\nregion = us-east-1\n"),
+        (("mcp-proxy-for-aws@1.6.3", URL, "--profile", "dev"), "[profile dev]\nsso_session = x\n"),
+        (("mcp-proxy-for-aws@1.6.3", URL, "--profile", "${P}"), "[profile dev]\nregion = sa-east-1\n"),
+        (
+            ("mcp-proxy-for-aws@1.6.3", "https://eks-mcp.us-east-1.api.aws/mcp", "--profile", "dev"),
+            "[profile dev]\nregion = sa-east-1\n",
+        ),
+    ],
+)
+def test_nothing_is_said_of_operations_that_go_where_they_should(
+    words: tuple[str, ...], aws: str, tmp_path: Path
+) -> None:
+    found = lint(tmp_path, KIRO, entry(*words), aws)
+    assert "config-operation-region" not in [one.check for one in found]

@@ -202,7 +202,7 @@ def test_a_region_that_was_given_goes_before_the_home_region() -> None:
             "agentcore-gateway",
             axes(),
             "The URL of agentcore-gateway holds a part that only you know; give the whole URL: "
-            "https://{gateway}.gateway.bedrock-agentcore.{region}.amazonaws.com/mcp.",
+            "https://{gateway}.gateway.bedrock-agentcore.{region}.amazonaws.com/mcp, or its ARN.",
         ),
         (
             MINE,
@@ -218,10 +218,105 @@ def test_what_cannot_be_tried_is_refused_with_the_way_out(target: str, given_axe
     assert str(refused.value).startswith(message)
 
 
-def test_a_gateway_is_not_offered_as_a_target() -> None:
+def test_what_only_a_url_names_is_not_offered_as_a_target() -> None:
     with pytest.raises(Unusable) as refused:
         expand(["zzzzzz"], Axes(), CATALOGUE)
-    assert "agentcore-gateway" not in str(refused.value)
+    assert "lambda-url" not in str(refused.value)
+    assert "agentcore-gateway" in str(refused.value)
+
+
+RUNTIME = "arn:aws:bedrock-agentcore:eu-west-1:111122223333:runtime/my_agent-a1b2c3"
+RUNTIME_URL = (
+    "https://bedrock-agentcore.eu-west-1.amazonaws.com/runtimes/"
+    "arn%3Aaws%3Abedrock-agentcore%3Aeu-west-1%3A111122223333%3Aruntime%2Fmy_agent-a1b2c3/invocations?qualifier=DEFAULT"
+)
+GATEWAY = "arn:aws:bedrock-agentcore:us-west-2:111122223333:gateway/my-gw-a1b2c3"
+GATEWAY_URL = "https://my-gw-a1b2c3.gateway.bedrock-agentcore.us-west-2.amazonaws.com/mcp"
+
+
+@pytest.mark.parametrize(
+    ("targets", "owned", "url", "region"),
+    [
+        (["agentcore-runtime"], [RUNTIME], RUNTIME_URL, "eu-west-1"),
+        (["agentcore-runtime"], [RUNTIME.replace(":", "%3A").replace("/", "%2F")], RUNTIME_URL, "eu-west-1"),
+        ([], [RUNTIME], RUNTIME_URL, "eu-west-1"),
+        ([RUNTIME], [], RUNTIME_URL, "eu-west-1"),
+        (["agentcore-gateway"], [GATEWAY], GATEWAY_URL, "us-west-2"),
+        (["agentcore-gateway"], ["my-gw-a1b2c3"], GATEWAY_URL.replace("us-west-2", "us-east-1"), "us-east-1"),
+        ([], [GATEWAY], GATEWAY_URL, "us-west-2"),
+        (
+            ["agentcore-gateway"],
+            ["arn:aws-cn:bedrock-agentcore:cn-north-1:111122223333:gateway/gw-1"],
+            "https://gw-1.gateway.bedrock-agentcore.cn-north-1.amazonaws.com.cn/mcp",
+            "cn-north-1",
+        ),
+        (
+            ["agentcore-gateway"],
+            ["arn:aws-us-gov:bedrock-agentcore:us-gov-west-1:111122223333:gateway/gw-1"],
+            "https://gw-1.gateway.bedrock-agentcore.us-gov-west-1.amazonaws.com/mcp",
+            "us-gov-west-1",
+        ),
+    ],
+)
+def test_an_arn_becomes_the_url_of_its_server(targets: list[str], owned: list[str], url: str, region: str) -> None:
+    [cell] = expand(targets, Axes(), CATALOGUE, owned=owned).cells
+    one = cell.configuration
+    assert (one.endpoint, one.region, one.service) == (url, region, "bedrock-agentcore")
+    assert cell.target == (targets[0] if targets else cell.endpoint and cell.endpoint.name)
+
+
+def test_an_id_is_of_the_region_that_was_asked_for() -> None:
+    plan = expand(["agentcore-gateway"], axes(regions="eu-west-1"), CATALOGUE, owned=["gw-1"])
+    [one] = [cell.configuration for cell in plan.cells]
+    assert one.endpoint == "https://gw-1.gateway.bedrock-agentcore.eu-west-1.amazonaws.com/mcp"
+    assert one.region == "eu-west-1"
+
+
+def test_several_arns_are_several_configurations() -> None:
+    plan = expand(["agentcore-runtime", "aws-mcp"], Axes(), CATALOGUE, owned=[RUNTIME, RUNTIME.replace("my_", "no_")])
+    assert [cell.target for cell in plan.cells] == ["agentcore-runtime", "agentcore-runtime", "aws-mcp"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "owned", "message"),
+    [
+        (
+            ["agentcore-runtime"],
+            ["nonsense"],
+            "'nonsense' is not the ARN of an AgentCore Runtime; it looks like arn:aws:",
+        ),
+        (["agentcore-runtime"], [""], "'' is not the ARN of an AgentCore Runtime; "),
+        (["agentcore-runtime"], [f"{RUNTIME}/runtime-endpoint/DEFAULT"], "/DEFAULT' is not the ARN of an AgentCore "),
+        (
+            ["agentcore-runtime"],
+            [RUNTIME.replace("111122223333", "1111")],
+            "' is not the ARN of an AgentCore Runtime; ",
+        ),
+        (["agentcore-runtime"], [f"{RUNTIME}/../../x"], "' is not the ARN of an AgentCore Runtime; "),
+        (["agentcore-runtime"], [GATEWAY], "That is the ARN of an AgentCore Gateway; the target for it is agentcore-"),
+        (["agentcore-gateway"], ["a/b"], "'a/b' is not the ARN of an AgentCore Gateway; "),
+        (["agentcore-gateway"], ["evil.example#"], "'evil.example#' is not the ARN of an AgentCore Gateway; "),
+        (["aws-mcp"], [RUNTIME], "An ARN is for a server of yours; name agentcore-gateway or agentcore-runtime as "),
+        ([], ["arn:aws:s3:::bucket"], "'arn:aws:s3:::bucket' is not the ARN of an MCP server; it looks like "),
+        (["arn:aws:s3:::bucket"], [], "'arn:aws:s3:::bucket' is not the ARN of an MCP server; it looks like "),
+        (
+            ["agentcore-runtime"],
+            [],
+            "The URL of agentcore-runtime holds a part that only you know; give the whole URL: ",
+        ),
+    ],
+)
+def test_a_bad_arn_is_refused_with_one_sentence(targets: list[str], owned: list[str], message: str) -> None:
+    with pytest.raises(Unusable) as refused:
+        expand(targets, Axes(), CATALOGUE, owned=owned)
+    assert message in str(refused.value)
+    assert str(refused.value).count(". ") == 0
+
+
+def test_a_url_whose_path_is_wrong_is_signed_for_all_the_same() -> None:
+    url = RUNTIME_URL.replace("%3A", ":").replace("%2F", "/")
+    [cell] = expand([url], Axes(), CATALOGUE).cells
+    assert (cell.configuration.region, cell.configuration.service) == ("eu-west-1", "bedrock-agentcore")
 
 
 def test_a_matrix_as_large_as_allowed_is_planned_and_a_larger_one_refused() -> None:

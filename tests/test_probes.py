@@ -177,7 +177,7 @@ def test_stage_parse_tells_what_can_be_known_of_a_url(
             "https://gw-1.gateway.bedrock-agentcore.us-east-1.amazonaws.com/wrong",
             {},
             {
-                "path_remedy": "The form is https://{gateway}.gateway.bedrock-agentcore.{region}.amazonaws.com/mcp.",
+                "path_remedy": "Use https://gw-1.gateway.bedrock-agentcore.us-east-1.amazonaws.com/mcp.",
                 "expected_service": "bedrock-agentcore",
             },
         ),

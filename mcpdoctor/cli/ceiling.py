@@ -43,6 +43,7 @@ def ceiling(
     *,
     targets: tuple[str, ...],
     endpoints: tuple[str, ...],
+    owned: tuple[str, ...],
     regions: tuple[str, ...],
     services: tuple[str, ...],
     credentials: tuple[str, ...],
@@ -93,13 +94,14 @@ def ceiling(
     from mcpdoctor import measuring
     from mcpdoctor.catalogue import load
 
-    if not (targets or endpoints):
+    if not (targets or endpoints or owned):
         raise click.UsageError("Name what to measure: a target such as aws-mcp, or a URL.")
     catalogue = load(checks_dir)
     plan = planned(
         catalogue,
         targets=targets,
         endpoints=endpoints,
+        owned=owned,
         regions=regions,
         services=services,
         credentials=(*credentials, *compared),

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     help="Seconds that a command may take to start and answer; a first start may have to download it.",
 )
 @options.call
+@options.header
 @options.sending
 @click.option(
     "--deadline",
@@ -92,6 +93,7 @@ def check(
     *,
     targets: tuple[str, ...],
     endpoints: tuple[str, ...],
+    owned: tuple[str, ...],
     regions: tuple[str, ...],
     services: tuple[str, ...],
     credentials: tuple[str, ...],
@@ -102,6 +104,7 @@ def check(
     start_timeout: float,
     tool: str | None,
     arguments: str | None,
+    headers: dict[str, str],
     checks_dir: Path | None,
     use_lab: bool,
     dry_run: bool,
@@ -135,6 +138,7 @@ def check(
       mcpdoctor check aws-mcp --profile dev --profile prod
       mcpdoctor check -e https://aws-mcp.us-east-1.api.aws/mcp -s aws-mcp -s bedrock-agentcore
       mcpdoctor check -e "https://aws-mcp.{region}.api.aws/mcp" -r us-east-1 -r eu-west-1
+      mcpdoctor check agentcore-runtime --arn arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/my-agent-a1b2c3
       mcpdoctor check http://127.0.0.1:3001/mcp --tool echo --arguments '{"message": "hi"}'
       mcpdoctor check --suite preflight --format json -o table:report.txt
       mcpdoctor check aws-mcp --revisions
@@ -150,7 +154,9 @@ def check(
     catalogue = load(checks_dir)
     plan_in = None
     if entries or run_commands:
-        given = bool(targets or endpoints or regions or services or credentials or profiles or suite)
+        given = bool(
+            targets or endpoints or owned or headers or regions or services or credentials or profiles or suite
+        )
         plan_in = planning_from(
             catalogue,
             entries,
@@ -167,13 +173,15 @@ def check(
             catalogue,
             targets=targets,
             endpoints=endpoints,
+            owned=owned,
             regions=regions,
             services=services,
             credentials=credentials,
             profiles=profiles,
-            suite=suite or ("lab" if use_lab and not (targets or endpoints) else None),
+            suite=suite or ("lab" if use_lab and not (targets or endpoints or owned) else None),
             tool=tool,
             arguments=arguments,
+            headers=headers,
         )
     searching = None
     if with_ceiling or required_workers is not None:

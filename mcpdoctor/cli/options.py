@@ -135,11 +135,18 @@ targets = together(
         nargs=-1,
         metavar="[TARGET|URL]...",
         shell_complete=completing(
-            lambda known: {one.name: one.title for one in known.endpoints.values() if not one.yours}
+            lambda known: {one.name: one.title for one in known.endpoints.values() if one.arn or not one.yours}
         ),
     ),
     click.option(
         "-e", "--endpoint", "endpoints", multiple=True, metavar="URL", help="URL to try; {region} in it expands."
+    ),
+    click.option(
+        "--arn",
+        "owned",
+        multiple=True,
+        metavar="ARN",
+        help="ARN of your AgentCore runtime or gateway, for the target of that name; of a gateway the id will do.",
     ),
     click.option(
         "-r",
@@ -164,13 +171,54 @@ targets = together(
         "-p", "--profile", "profiles", multiple=True, metavar="NAME", help="The same as --credential profile:NAME."
     ),
 )
-"""What to try: `[TARGET|URL]...`, `--endpoint`, `--region`, `--service`, `--credential`, `--profile`."""
+"""What to try: `[TARGET|URL]...`, `--endpoint`, `--arn`, `--region`, `--service`, `--credential`, `--profile`."""
 
 call = together(
     click.option("--tool", metavar="NAME", help="Call this tool in stage call."),
     click.option("--arguments", metavar="JSON", help="Arguments of that tool, a JSON object."),
 )
 """`--tool` and `--arguments`."""
+
+_HEADERS_OF_A_SIGNATURE = (
+    "authorization",
+    "date",
+    "host",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+)
+
+
+def read_headers(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Read `NAME=VARIABLE`; the value is taken from the environment, so that it stands in no list of processes."""
+    import os
+    import re
+
+    found = {}
+    for value in values:
+        name, equals, variable = value.partition("=")
+        if not (equals and re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) and re.fullmatch(r"\w+", variable)):
+            raise click.BadParameter(
+                "write NAME=VARIABLE: a header, and the environment variable that holds its value."
+            )
+        if name.lower() in _HEADERS_OF_A_SIGNATURE:
+            raise click.BadParameter(f"{name} belongs to the signature; name a credential with --credential.")
+        given = os.environ.get(variable, "").strip()
+        if not given or not given.isprintable() or not given.isascii():
+            raise click.BadParameter(f"the environment variable {variable} holds nothing that a header can take.")
+        found[name] = given
+    return found
+
+
+header = click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME=VARIABLE",
+    callback=read_headers,
+    help="Send this header with every request; its value is that of an environment variable, and is not shown.",
+)
+"""`--header`: for servers that want one of their own."""
 
 sending = together(
     click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +27,11 @@ def planned(
     services: tuple[str, ...],
     credentials: tuple[str, ...],
     profiles: tuple[str, ...],
+    owned: tuple[str, ...] = (),
     suite: str | None = None,
     tool: str | None = None,
     arguments: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Plan:
     """Expand what was asked into the configurations to try.
 
@@ -51,6 +53,8 @@ def planned(
         catalogue,
         suite=_suite(suite, catalogue),
         call=_call(tool, arguments),
+        owned=owned,
+        headers=headers,
         # Asking botocore costs a tenth of a second, so only where no region was given in any way.
         home_region=None if regions or _fixed(asked) else environment_region(os.environ),
     )

@@ -14,12 +14,13 @@ from mcpdoctor.clients.launch import Launch, stem
 from mcpdoctor.clients.values import Value
 from mcpdoctor.clients.versions import Requirement, Version, requirement, version
 from mcpdoctor.clients.words import Problem, Word
+from mcpdoctor.inference import guess
 from mcpdoctor.model import Configuration, Fact
 
-_AGENTCORE = "bedrock-agentcore"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HARMLESS = ("words-joined",)
 """Problems that do not keep the proxy from starting by themselves."""
+_AGENTCORE_SINCE = version("1.1.0")
 _HTTPS_ONLY_SINCE = version("1.2.0")
 _REGION_OF_PROFILE_SINCE = version("1.6.4")
 
@@ -195,22 +196,6 @@ def read_proxy(
     )
 
 
-def guess(endpoint: str) -> tuple[str, str]:
-    """Service and region as the proxy reads them off a host; either may be empty."""
-    try:
-        labels = (urlsplit(endpoint).hostname or "").split(".")
-    except ValueError:
-        return "", ""
-    match labels:
-        case [*_, "bedrock-agentcore", region, "amazonaws", "com"]:
-            return _AGENTCORE, region
-        case [service, region, "api", "aws"]:
-            return service, region
-        case [service, *_]:
-            return service, ""
-    return "", ""
-
-
 def _version(started: Launch) -> Version | None:
     if started.isolated and started.package is not None:
         tag = _image(started.package.text)[1]
@@ -267,7 +252,7 @@ def _signing(
     given = {name: word if word and word.text else None for name, word in given.items()}
     settings: list[Setting] = []
     problems: list[Problem] = []
-    guessed = guess(endpoint.text) if endpoint else ("", "")
+    guessed = guess(endpoint.text, agentcore=rules >= _AGENTCORE_SINCE) if endpoint else ("", "")
     for name, from_host in zip(given, guessed, strict=True):
         word = given[name]
         if word is not None:

@@ -621,10 +621,37 @@ _ALL: tuple[Fault, ...] = (
         answer=on("tools/list", do=_rpc_failure),
     ),
     Fault(
+        stage="parse",
+        name="not-mcp",
+        summary="A host of AWS that is no MCP server, whatever it is called.",
+        endpoint="https://api-mcp.global.api.aws/suggest-aws-commands",
+    ),
+    Fault(
+        stage="auth",
+        name="header-missing",
+        summary="A server that wants a header of its own beside the signature.",
+        endpoint="https://agentaccess-mcp.us-east-1.api.aws/mcp",
+        setup="Sign for agentaccess-mcp, and send no such header.",
+    ),
+    Fault(
         stage="call",
         name="denied",
         summary="Takes anything until a tool is called, then says 401: AWS rejects late.",
         answer=on("tools/call", do=unverified),
+    ),
+    Fault(
+        stage="call",
+        name="denied-through-mcp",
+        summary="What the tool calls is denied by a policy of the organization.",
+        endpoint=AWS_MCP,
+        setup="Call aws___run_script with code that calls delete_bucket.",
+    ),
+    Fault(
+        stage="call",
+        name="profile-in-arguments",
+        summary="Nothing is wrong with the server, which ignores a profile that stands in the call.",
+        endpoint=AWS_MCP,
+        setup="Call aws___run_script with --profile NAME in its code.",
     ),
     Fault(
         stage="call",

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
-from mcpdoctor.catalogue import REGION, Catalogue, Endpoint, Match, nearest_region
+from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.clients.known import Transport
-from mcpdoctor.clients.proxies import How, guess
+from mcpdoctor.clients.proxies import How
 from mcpdoctor.clients.words import Problem, Word
+from mcpdoctor.endpoints import REGION, Endpoint, Match, meant_path, nearest_region
+from mcpdoctor.inference import guess, why_given
 from mcpdoctor.linting.edits import replaced
 from mcpdoctor.linting.subjects import Subject, host, unsigned
 from mcpdoctor.model import Fact
@@ -33,12 +35,17 @@ def problems(subject: Subject, catalogue: Catalogue) -> Iterator[Problem]:
     if endpoint is None or not host(endpoint.text):
         return
     match = catalogue.owner(endpoint.text)
+    other = catalogue.not_mcp(endpoint.text)
+    if other is not None:
+        facts: dict[str, Fact] = {"host_is": other.title, "use_instead": catalogue.instead(other, endpoint.text)}
+        yield Problem(kind="host-not-mcp", at=endpoint.at, facts=facts)
+        return
     if match is None:
         yield from _unknown_host(endpoint, catalogue)
         return
     yield from _scheme(endpoint)
     yield from _region_of_host(endpoint, match, catalogue)
-    yield from _path(endpoint, match)
+    yield from _path(endpoint, match, catalogue)
     if subject.signs:
         yield from _service(subject, endpoint, match)
         yield from _region(subject, endpoint, match)
@@ -125,43 +132,21 @@ def _region_of_host(endpoint: Word, match: Match, catalogue: Catalogue) -> Itera
     yield Problem(kind="region-without-endpoint", at=endpoint.at, facts=facts)
 
 
-def _path(endpoint: Word, match: Match) -> Iterator[Problem]:
+def _path(endpoint: Word, match: Match, catalogue: Catalogue) -> Iterator[Problem]:
     """A path that leads elsewhere; what follows the path stays."""
     split = urlsplit(endpoint.text)
-    wanted, kind = _wanted(split.path, urlsplit(match.endpoint.url).path)
+    wanted, kind = meant_path(split.path, urlsplit(match.endpoint.url).path)
     if kind is None:
         return
     better = split._replace(path=wanted).geturl()
     facts: dict[str, Fact] = {"path": split.path or "/", "wanted": wanted, "suggested": better}
     facts["title"] = match.endpoint.title
-    yield Problem(kind=kind, at=endpoint.at, facts=facts, edits=replaced(endpoint.at, endpoint.text, better))
-
-
-def _wanted(path: str, template: str) -> tuple[str, str | None]:
-    """The path that is meant, and what is wrong with the one that is written."""
-    name = _NAME.search(template)
-    if name is None:
-        if template == "/" or path.rstrip("/") == template.rstrip("/"):
-            return path, None
-        if not path.strip("/"):
-            return template, "path-missing"
-        return template, "path-added" if not template or path.startswith(f"{template}/") else "path-differs"
-    head, tail = template[: name.start()], template[name.end() :]
-    if not path.startswith(head) or "{" in tail:
-        return path, None
-    rest, added = path[len(head) :], False
-    before, found, after = rest.rpartition(tail)
-    if found:
-        rest, added = before, bool(after.strip("/"))
-    decoded = rest
-    for _ in range(3):
-        decoded = unquote(decoded)
-    if not decoded.startswith("arn:"):
-        return path, None
-    wanted = f"{head}{quote(decoded, safe='')}{tail}"
-    if unquote(rest) != decoded or quote(decoded, safe="").lower() != rest.lower():
-        return wanted, "path-not-encoded"
-    return wanted, "path-added" if added else None if found else "path-incomplete"
+    edits = replaced(endpoint.at, endpoint.text, better)
+    if others := catalogue.neighbours(endpoint.text):  # which of them is meant, nobody can tell from here
+        paths = [urlsplit(one).path for one in others]
+        facts |= {"suggested": f"{others[0]} (or {', '.join(paths[1:])})", "wanted": " or ".join(paths)}
+        facts["title"], edits = "This host", ()
+    yield Problem(kind=kind, at=endpoint.at, facts=facts, edits=edits)
 
 
 def _service(subject: Subject, endpoint: Word, match: Match) -> Iterator[Problem]:
@@ -174,6 +159,8 @@ def _service(subject: Subject, endpoint: Word, match: Match) -> Iterator[Problem
     if service is None or service.value is None or not service.certain:
         return
     facts: dict[str, Fact] = {"service": service.value, "expected_service": wanted, "how": service.how.value}
+    why = why_given(endpoint.text, wanted, match.region) if service.how is How.HOST else None
+    facts["guess_note"] = f" {why}" if why else ""
     at = service.at or endpoint.at
     if service.value != wanted:
         fixed = replaced(at, service.value, wanted) if service.how is How.GIVEN else ()

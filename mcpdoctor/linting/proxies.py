@@ -11,7 +11,7 @@ from mcpdoctor.catalogue import Catalogue, Condition, FactRule
 from mcpdoctor.clients.known import Known
 from mcpdoctor.clients.proxies import How, Proxy
 from mcpdoctor.clients.values import Edit
-from mcpdoctor.clients.versions import version
+from mcpdoctor.clients.versions import Version, version
 from mcpdoctor.clients.words import Problem
 from mcpdoctor.diagnosis import fires
 from mcpdoctor.linting.edits import replaced
@@ -20,6 +20,8 @@ from mcpdoctor.linting.subjects import Subject
 from mcpdoctor.model import Fact
 
 FILE = "defects.toml"
+_OPERATIONS = "AWS_REGION"
+"""The member of `_meta` that tells a server where to work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,9 @@ def problems(
     yield from _metadata(proxy, known)
     yield from _defects(subject, proxy, profiles, defects)
     match = catalogue.owner(subject.endpoint.text) if subject.endpoint else None
+    told = match is not None and any(one.name == _OPERATIONS for one in match.endpoint.meta)
+    if told and not _files_of_its_own(subject):
+        yield from _operations(subject, proxy, profiles)
     if proxy.read_only and match is not None and match.endpoint.read_only:
         flag = proxy.arguments.last("--read-only")
         if flag is not None:
@@ -91,6 +96,25 @@ def _metadata(proxy: Proxy, known: Known) -> Iterator[Problem]:
             )
 
 
+def _operations(subject: Subject, proxy: Proxy, profiles: Profiles) -> Iterator[Problem]:
+    """An old version, by the version that is pinned, works in the region it signs for, whatever the profile says."""
+    told, name = proxy.operations, (subject.profile.value if subject.profile else None) or "default"
+    wanted = profiles.get(name, {}).get("region")
+    sure = told.certain and (subject.profile is None or subject.profile.certain)
+    endpoint = subject.endpoint
+    if proxy.version is None or told.how not in (How.HOST, How.GIVEN) or not told.value or not sure or endpoint is None:
+        return
+    if wanted and wanted != told.value:
+        facts: dict[str, Fact] = {
+            "region": told.value,
+            "profile": name,
+            "profile_region": wanted,
+            "package": proxy.needed.name if proxy.needed else "mcp-proxy-for-aws",
+            "version": _shown(proxy.version),
+        }
+        yield Problem(kind="operation-region-differs", at=(proxy.package or endpoint).at, facts=facts)
+
+
 def _defects(subject: Subject, proxy: Proxy, profiles: Profiles, defects: tuple[Defect, ...]) -> Iterator[Problem]:
     if proxy.version is None or (proxy.package is None and not subject.reach.launch):
         return
@@ -113,7 +137,7 @@ def _defects(subject: Subject, proxy: Proxy, profiles: Profiles, defects: tuple[
         at = proxy.package or proxy.launch.program
         if at is not None:
             said: dict[str, Fact] = {
-                "version": ".".join(map(str, (*proxy.version, 0, 0)[: max(3, len(proxy.version))])),
+                "version": _shown(proxy.version),
                 "fixed": fixed,
                 "defects": "; ".join(one.text for one in found),
                 "package": name or "mcp-proxy-for-aws",
@@ -122,15 +146,22 @@ def _defects(subject: Subject, proxy: Proxy, profiles: Profiles, defects: tuple[
             yield Problem(kind="version-defect", at=at.at, facts=said)
 
 
+def _shown(one: Version) -> str:
+    return ".".join(map(str, (*one, 0, 0)[: max(3, len(one))]))
+
+
+def _files_of_its_own(subject: Subject) -> bool:
+    """Whether an entry names other files of AWS than those of this user."""
+    started = subject.reach.launch
+    names = {*subject.server.env, *(started.environment if started else ())}
+    return bool({"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} & names)
+
+
 def _profile(subject: Subject, profiles: Profiles) -> Iterator[Problem]:
     """What is odd about the profile, as far as the files of this machine are those that will be read."""
     setting = subject.profile
     started = subject.reach.launch
-    own = {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} & {
-        *subject.server.env,
-        *(started.environment if started else ()),
-    }
-    if not profiles or own:
+    if not profiles or _files_of_its_own(subject):
         return
     if setting is None:
         yield from _nobody(subject, profiles)

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mcpdoctor.catalogue import Catalogue, Endpoint, load
+from mcpdoctor.catalogue import Catalogue, load
 from mcpdoctor.clients.known import Client, Surroundings, Transport, Unit
 from mcpdoctor.clients.known import known as known_clients
+from mcpdoctor.endpoints import Endpoint
 from mcpdoctor.model import Configuration
 from mcpdoctor.snippets.entries import needs_program
 from mcpdoctor.snippets.libraries import Library

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from mcpdoctor.model import Cause, Finding, Report, Result, Severity, Trace, Verdict
+from mcpdoctor.credentials import profile_of
+from mcpdoctor.inference import why_given
+from mcpdoctor.model import Cause, Configuration, Finding, Report, Result, Severity, Trace, Verdict
 from mcpdoctor.redaction import clean
 from mcpdoctor.render import ceilings
 from mcpdoctor.render.drawing import Paint, plain, rows, wrapped
@@ -155,14 +158,22 @@ def _best(report: Report, paint: Paint, width: int) -> Iterator[str]:
     read = {result.target for result in report.results if result.origin is not None}
     yield from _entries(report, paint, width)
     targets: dict[str, list[str]] = {}
+    notes: dict[str, tuple[str, str]] = {}
     strands = libraries()["strands"]
     for one in sorted(report.best, key=lambda best: not best.configuration.signed):
         if one.target not in read:
-            targets.setdefault(fragment(strands, one.configuration), []).append(one.target)
+            snippet = fragment(strands, one.configuration)
+            targets.setdefault(snippet, []).append(one.target)
+            if told := _proxy(one.configuration):
+                notes[snippet] = told
     for number, (snippet, names) in enumerate(targets.items()):
         words = "Use this" if number == 0 else "Works too"
         head = paint(f"{words} ({', '.join(names)}):", fg="green", bold=True)
-        yield f"{head}\n\n{textwrap.indent(snippet, '    ')}"
+        drawn = f"{head}\n\n{textwrap.indent(snippet, '    ')}"
+        if snippet in notes:
+            command, why = notes[snippet]
+            drawn += "\n\n" + "\n".join([f"    {command}", *wrapped(why, width)])
+        yield drawn
     missing = [
         target
         for target in dict.fromkeys(result.target for result in report.results if result.expected is None)
@@ -170,6 +181,18 @@ def _best(report: Report, paint: Paint, width: int) -> Iterator[str]:
     ]
     if missing:
         yield paint(f"No configuration works for {', '.join(missing)}.", fg="red", bold=True)
+
+
+def _proxy(one: Configuration) -> tuple[str, str] | None:
+    """The arguments of the proxy, and why all of them are needed, where it would not find them by itself."""
+    if not one.signed or not one.service or not one.region:
+        return None
+    why = why_given(one.endpoint, one.service, one.region)
+    if why is None:
+        return None
+    profile = profile_of(one.credential)
+    words = ["mcp-proxy-for-aws", one.endpoint, "--service", one.service, "--region", one.region]
+    return shlex.join([*words, *(("--profile", profile) if profile else ())]), why
 
 
 def _entries(report: Report, paint: Paint, width: int) -> Iterator[str]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from mcpdoctor.catalogue import Catalogue, nearest_region
+from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.credentials import check_reference, profile_of
+from mcpdoctor.endpoints import nearest_region
 from mcpdoctor.matrix import Axes, Cell, expand
 from mcpdoctor.model import UNSIGNED, Configuration, Report, Unusable
 from mcpdoctor.redaction import clean

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcpdoctor.clients.known import Client, Known, Runner, Surroundings, Transport
-from mcpdoctor.clients.proxies import guess
 from mcpdoctor.clients.versions import requirement
 from mcpdoctor.credentials import profile_of
+from mcpdoctor.inference import guess
 from mcpdoctor.model import Configuration
 from mcpdoctor.snippets.writing import write
 
