@@ -21,6 +21,7 @@ from mcpdoctor.lab.faults import HOST as FAULT_HOST
 from mcpdoctor.lab.limiters import Limit, parse_limit
 from mcpdoctor.lab.messages import REFUSALS
 from mcpdoctor.lab.modes import CURRENT, MODES
+from mcpdoctor.lab.providers import ENVIRONMENTS, STS_HOSTS
 from mcpdoctor.lab.services import AWS_MCP_REGIONS, SERVICES
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Lab:
         )
         app = App(rules=rules, limits=self._limits, latency_s=self.options.latency_s)
         app.requests = self.requests
-        names = (*dict.fromkeys(service.host for service in SERVICES), *_NAMES)
+        names = (*dict.fromkeys(service.host for service in SERVICES), *STS_HOSTS, *_NAMES)
         hosting = Hosting(
             app=app,
             names=names,
@@ -171,6 +172,14 @@ class Lab:
         return f"http://127.0.0.1:{self._running.port}"
 
     @property
+    def providers(self) -> dict[str, dict[str, str]]:
+        """Environment variables that lead botocore here for keys, by what stands in: `services`, `container`, …."""
+        return {
+            name: {key: value.replace("{http}", self.http) for key, value in table.items()}
+            for name, table in ENVIRONMENTS.items()
+        }
+
+    @property
     def https_port(self) -> int:
         """The port of TLS on 127.0.0.1."""
         return self._running.https_port
@@ -184,7 +193,9 @@ class Lab:
     def connect_to(self) -> tuple[str, ...]:
         """Where to connect instead of the real names: `HOST:443:127.0.0.1:PORT`, as `curl --connect-to` takes it."""
         hosting = self._running
-        ports = {service.host: hosting.https_port for service in SERVICES} | dict.fromkeys(_NAMES, hosting.https_port)
+        ports = {service.host: hosting.https_port for service in SERVICES} | dict.fromkeys(
+            (*STS_HOSTS, *_NAMES), hosting.https_port
+        )
         ports |= {"plain.lab.test": hosting.port, "refused.lab.test": hosting.refused_port}
         ports |= {"closed.lab.test": hosting.closed_port, "silent.lab.test": hosting.silent_port}
         ports |= {"alert.lab.test": hosting.alert_port, "reset.lab.test": hosting.reset_port}

@@ -13,6 +13,7 @@ from mcpdoctor.lab.doors import Door, Rules
 from mcpdoctor.lab.exchange import Exchange, Seen
 from mcpdoctor.lab.faults import FAULTS, HOST, Fault
 from mcpdoctor.lab.messages import Request, foreign_origin, in_html, in_json
+from mcpdoctor.lab.providers import react
 from mcpdoctor.lab.servers import Backend, Receive, Scope, Send
 from mcpdoctor.lab.services import PLAIN_TOOLS, SERVICES, Service
 
@@ -90,6 +91,9 @@ class App:
         elif request.host == PORTAL:
             page = "<!DOCTYPE html><html><title>Sign in</title><form><input name=user></form></html>"
             await exchange.answer(in_html(page))
+            return
+        elif (reaction := react(request)) is not None:
+            await exchange.answer(reaction)
             return
         elif request.path.startswith("/.well-known/"):
             await exchange.answer(logins.metadata(request))
