@@ -39,7 +39,19 @@ ELSEWHERE = "elsewhere.toml"
 MARKER = "endpoints.toml"
 """A directory is a catalogue when it holds this file; the locator asks for it before it believes a path."""
 
-CHECK_FILES = ("parse", "network", "http", "auth", "oauth", "protocol", "startup", "capacity", "config", "client")
+CHECK_FILES = (
+    "parse",
+    "network",
+    "http",
+    "auth",
+    "credentials",
+    "oauth",
+    "protocol",
+    "startup",
+    "capacity",
+    "config",
+    "client",
+)
 EVERY_OTHER = "*"
 """In `after`: silent while any other error stands."""
 

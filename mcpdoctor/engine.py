@@ -18,7 +18,7 @@ import anyio
 import anyio.abc
 import httpx
 
-from mcpdoctor import __version__, bearer, challenges, probes, revisions, way
+from mcpdoctor import __version__, bearer, challenges, probes, revisions, way, whoami
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, deciding, depends_on, read, scope_facts, throttled, unexplained
 from mcpdoctor.endpoints import Quota
@@ -78,6 +78,7 @@ class Settings:
         standby: environment variables with the keys of the lab; None against real servers.
         fail_on: see `diagnosis.exit_code`.
         revisions: whether each server is asked which revisions of MCP it speaks: one more request for each of them.
+        whoami: whether AWS STS is asked who each credential is.
     """
 
     timeout_s: float = 10.0
@@ -88,6 +89,7 @@ class Settings:
     standby: Mapping[str, str] | None = None
     fail_on: Severity | None = Severity.ERROR
     revisions: bool = False
+    whoami: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +338,7 @@ class _Run:
             auth = await self._ask_for_scope(cell, lane, signer, traces, auth)
             auth = await self._ask_without_body(cell, lane, signer, traces, auth)
         auth = await self._ask_for_login(cell, lane, auth)
+        auth = await self._with_caller(cell, signer, auth)
         if not self._add(cell, traces, auth) or auth.verdict is Verdict.SKIPPED:
             return
         talk = self._talk_of(cell)
@@ -476,6 +479,22 @@ class _Run:
         attempt = await self.once(key, lambda: self._post(cell, lane, signer, probes.check_auth))
         facts = await self.identities.facts(cell.configuration, signer, cell.environ)
         return signer, attempt.trace(Stage.AUTH, {**facts, "unsigned_status": unsigned.status if unsigned else None})
+
+    async def _with_caller(self, cell: Cell, signer: probes.Signer | None, auth: Trace) -> Trace:
+        """The trace with who the caller is, where that was asked for; STS is asked once for each credential."""
+        if signer is None or not self.settings.whoami:
+            return auth
+        given = None if cell.environ is None else _key(cell.environ)
+        found = await self.once(
+            ("whoami", cell.configuration.credential, given),
+            lambda: whoami.ask(
+                self.network,
+                signer,
+                refused=auth.verdict is Verdict.FAILED,
+                timeout_s=self.settings.timeout_s,
+            ),
+        )
+        return replace(auth, facts={**auth.facts, **found})
 
     async def _signed_first(self, cell: Cell, lane: _Lane, http: Trace) -> Trace:
         """A server may answer unsigned callers with anything; to a signed cell, only its own request counts."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from mcpdoctor import provenance
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.clients import (
     By,
@@ -57,6 +58,7 @@ _OPEN = re.compile(
 _SECRET_OPTION = re.compile(r"--?[\w-]{0,60}(?:token|secret|passw|key|auth|credential|header|bearer)", re.IGNORECASE)
 _SECRET = re.compile(r"token|secret|passw|key|credential", re.IGNORECASE)
 _KEY_ID = "AWS_ACCESS_KEY_ID"
+_PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,7 +360,12 @@ class _Entry:
         if configuration.credential == "default" and _KEY_ID in self.server.env:
             # Where the entry brings keys, they are what is tried, whatever the user has.
             configuration = replace(configuration, credential="env")
-        cell = replace(cell, configuration=configuration, facts=facts, environ=self.seen(environ))
+        seen = self.seen(environ)
+        named = proxy.profiles[0] if proxy and proxy.profiles else None
+        if self.lab is None and named is not None and named.name in _PROFILE_VARIABLES and seen.get(_KEY_ID):
+            # botocore prefers keys of the environment to a profile that only the environment names.
+            configuration = replace(configuration, credential="env")
+        cell = replace(cell, configuration=configuration, facts=facts, environ=seen)
         if not self.run_commands:
             return self.placed(cell)
         start = self.start(environ)
@@ -370,16 +377,31 @@ class _Entry:
 
     def placed(self, cell: Cell) -> Cell:
         match = self.catalogue.owner(cell.configuration.endpoint)
+        seen = self.machine.environ if cell.environ is None else cell.environ
         withheld = sorted(
-            name
-            for name in self.machine.environ
-            if name.startswith("AWS_") and name not in (cell.environ or self.machine.environ) and self.lab is None
+            name for name in self.machine.environ if name.startswith("AWS_") and name not in seen and self.lab is None
         )
         client = clean(self.server.client.title, limit=60)
         facts: dict[str, Fact] = {"client": client}
         if withheld:
             facts["withheld"] = tuple(withheld)
+            facts["profile_withheld"] = any(name in withheld for name in _PROFILE_VARIABLES)
+            facts["pass_on"] = self.pass_on([name for name in withheld if name in _PROFILE_VARIABLES] or withheld)
+        proxy = self.reach.proxy
+        if proxy is not None and proxy.version is not None:
+            facts |= provenance.proxy_facts(".".join(map(str, proxy.version)))
         return replace(cell, endpoint=match.endpoint if match else None, facts={**facts, **cell.facts})
+
+    def pass_on(self, names: Sequence[str]) -> str:
+        """What to write so that the server gets variables that it does not get."""
+        launched = self.reach.launch
+        if launched is not None and launched.isolated:
+            options = " ".join(f"-e {name}" for name in names)
+            return f"Pass them into the container: {options}, and --volume with the full path of ~/.aws for the files."
+        if self.server.client.forward:
+            listed = ", ".join(f'"{name}"' for name in names)
+            return f"Add {self.server.client.forward} = [{listed}] to the entry, or name the profile: --profile NAME."
+        return f"Set {', '.join(names)} in the environment of the entry, or name the profile: --profile NAME."
 
     def environ(self) -> dict[str, str]:
         """The environment of the program that the entry starts."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
-from mcpdoctor import credentials, probes
+from mcpdoctor import credentials, probes, provenance
 from mcpdoctor.credentials import Resolved
 from mcpdoctor.failures import unwrap
 from mcpdoctor.model import Configuration, Fact, Stage, Trace, Verdict
 from mcpdoctor.outcomes import Once, Outcome, evidence
+from mcpdoctor.redaction import clean
+
+_PROCESS_SHARE = 0.8
+"""Part of the deadline that a credential process may take, so that what it did can still be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,14 @@ class Identities:
         facts = dict((await self.resolved(configuration.credential, given)).facts)
         if signer is not None:
             facts |= {**signer.resolved.facts, "signing_region": signer.region}
+            facts["region_from_chain"] = configuration.region is None
+            there = provenance.partition_of_url(configuration.endpoint, configuration.region)
+            facts["endpoint_partition"] = there
+            mine = facts.get("credential_partition")
+            facts["partition_matches"] = None if there is None or mine is None else there == mine
+            if given is None:  # of another program, the file says which proxy it is
+                installed = _installed("mcp-proxy-for-aws")
+                facts |= provenance.proxy_facts(installed) if installed else {}
         return facts
 
     async def signer(
@@ -92,15 +105,18 @@ class Identities:
         def work() -> Resolved:
             facts.update(credentials.surroundings(reference, self._environ, given))
             try:
-                return credentials.resolve(
+                found = credentials.resolve(
                     reference,
                     environ=self._environ,
                     standby=self._standby,
                     with_region=reference in self._with_region,
                     given=given,
+                    deadline_s=self._timeout_s * _PROCESS_SHARE,
                 )
-            except Exception:
-                facts["profiles"] = credentials.known_profiles(given)
+                return _frozen(found)
+            except Exception as error:
+                facts.update(credentials.circumstances(reference, self._environ, given))
+                facts["words"] = clean(str(error), limit=1000)
                 raise
 
         with evidence() as outcome, anyio.fail_after(self._timeout_s):
@@ -109,3 +125,19 @@ class Identities:
         timed_out = any(link.type == "TimeoutError" for chain in outcome.failures for link in chain)
         facts["in_time"] = f" within {self._timeout_s:g} s" if timed_out else ""
         return Identity(resolved=resolved, outcome=outcome, facts=facts, elapsed_s=time.perf_counter() - started)
+
+
+def _frozen(resolved: Resolved) -> Resolved:
+    """The same keys, which no longer renew themselves: that would be a call in the middle of a stage."""
+    from botocore.credentials import Credentials
+
+    keys = resolved.credentials.get_frozen_credentials()
+    fixed = Credentials(keys.access_key, keys.secret_key, keys.token, method=resolved.credentials.method)
+    return replace(resolved, credentials=fixed)
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -90,7 +90,19 @@ def test_every_option_has_a_help_text() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "checks").rglob("*.toml")), ids=lambda path: path.name)
 def test_a_file_of_checks_follows_its_schema(path: Path) -> None:
     schema: dict[str, Any] = json.loads((ROOT / "checks" / "schema.json").read_text(encoding="utf-8"))
-    own = ("authorities", "endpoints", "elsewhere", "clients", "runners", "proxy", "defects", "snippets", "mistakes")
+    own = (
+        "authorities",
+        "endpoints",
+        "elsewhere",
+        "clients",
+        "runners",
+        "proxy",
+        "defects",
+        "snippets",
+        "mistakes",
+        "providers",
+        "partitions",
+    )
     kinds = {"python": "calls", **dict(zip(own, own, strict=True))}
     kind = "suite" if path.parent.name == "suites" else kinds.get(path.stem, "checks")
     jsonschema.Draft202012Validator({**schema, "$ref": f"#/$defs/{kind}"}).validate(

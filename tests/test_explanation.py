@@ -28,6 +28,7 @@ import botocore.exceptions
 import botocore.session
 import httpx
 import pytest
+from credential_scenes import LOGIN, role, sso
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp import ClientSession, McpError, StdioServerParameters
@@ -502,7 +503,58 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "auth-credentials-partial": (of_botocore(AWS_ACCESS_KEY_ID="AKIALABHALFAKEYONLY1"),),
     "auth-no-credentials": (of_botocore(),),
     "auth-login-expired": (of_botocore("sso", SSO),),
-    "auth-credentials-unusable": (of_botocore("broken", "[profile broken]\ncredential_process = false\n"),),
+    "auth-credentials-unusable": (
+        lambda _: (
+            "botocore.exceptions.CredentialRetrievalError: Error when retrieving credentials from sso: Credential "
+            "refresh failed, response did not contain: access_key"
+        ),
+    ),
+    "auth-login-session-expired": (
+        of_botocore("dev", f"[profile dev]\nlogin_session = {LOGIN}\nregion = us-east-1\n"),
+        lambda _: (
+            "ERROR mcp_proxy_for_aws: Your session has expired or credentials have changed. Please reauthenticate "
+            "using 'aws login'."
+        ),
+    ),
+    "auth-login-without-crt": (
+        lambda _: (
+            "botocore.exceptions.MissingDependencyException: Missing Dependency: Using the login credential provider "
+            'requires an additional dependency. You will need to pip install "botocore[crt]" before proceeding.'
+        ),
+    ),
+    "auth-source-profile-missing": (of_botocore("role", role(source_profile="nobody")),),
+    "auth-source-profile-loop": (
+        of_botocore("one", role("one", source_profile="two") + role("two", source_profile="one")),
+    ),
+    "auth-role-source": (of_botocore("role", role(source_profile="", credential_source="Environment")),),
+    "auth-role-refused": (
+        lambda _: (
+            "botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling the AssumeRole operation: "
+            "User: arn:aws:iam::123456789012:user/me is not authorized to perform: sts:AssumeRole on resource: "
+            "arn:aws:iam::123456789012:role/other"
+        ),
+    ),
+    "auth-role-mfa": (
+        lambda _: "botocore.exceptions.RefreshWithMFAUnsupportedError: Cannot refresh credentials: MFA token required.",
+    ),
+    "auth-sso-incomplete": (of_botocore("sso", sso(session="nobody")),),
+    "auth-sso-role-refused": (
+        lambda _: (
+            "botocore.errorfactory.ForbiddenException: An error occurred (ForbiddenException) when calling the "
+            "GetRoleCredentials operation: No access"
+        ),
+    ),
+    "auth-process-failed": (of_botocore("broken", "[profile broken]\ncredential_process = false\n"),),
+    "auth-container-unreachable": (
+        lambda _: (
+            "botocore.exceptions.CredentialRetrievalError: Error when retrieving credentials from container-role: "
+            "Error retrieving metadata: Received non 200 response 500 from container metadata: not ready"
+        ),
+    ),
+    "auth-config-broken": (of_botocore("x", "[profile x\nnonsense"),),
+    "auth-keys-expired": (
+        lambda _: "RuntimeError: Credentials were refreshed, but the refreshed credentials are still expired.",
+    ),
     "auth-wants-bearer": (shown("auth/wants-bearer"),),
     "auth-method-mismatch": (raised("auth/method-mismatch"),),
     "auth-unsigned": (posted("auth/unsigned"), lambda _: 'HTTP 403: {"message": "Missing Authentication Token"}'),

@@ -453,3 +453,34 @@ def test_names_of_servers_are_made_safe_to_show(desk: Desk) -> None:
     with pytest.raises(Unusable) as refusal:
         desk.plan(f"{path}:nope")
     assert "\x1b" not in str(refusal.value)
+
+
+# whose credential it is -----------------------------------------------------------------------------------------------
+
+LEFT_OVER = {"AWS_ACCESS_KEY_ID": "AKIALABLABLABLABLAB1", "AWS_SECRET_ACCESS_KEY": "made/up"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "environ", "credential"),
+    [
+        (proxy(AWS_MCP, env={"AWS_PROFILE": "dev"}), SHELL, "profile:dev"),
+        (proxy(AWS_MCP, env={"AWS_PROFILE": "dev", **LEFT_OVER}), SHELL, "env"),
+        (proxy(AWS_MCP, "--profile", "dev", env=LEFT_OVER), SHELL, "profile:dev"),
+        (proxy(AWS_MCP, env={"AWS_MCP_PROXY_PROFILES": "dev", **LEFT_OVER}), SHELL, "profile:dev"),
+    ],
+    ids=["profile", "keys before it", "an argument before them", "the variable of the proxy before them"],
+)
+def test_keys_go_before_a_profile_that_only_a_variable_names(
+    desk: Desk, entry: dict[str, Any], environ: Mapping[str, str], credential: str
+) -> None:
+    assert desk.cell(entry, environ=environ).configuration.credential == credential
+
+
+def test_what_a_container_does_not_get_comes_with_how_to_pass_it(desk: Desk) -> None:
+    image = "public.ecr.aws/mcp-proxy-for-aws/mcp-proxy-for-aws:1.7.0"
+    facts = desk.cell({"command": "docker", "args": ["run", "-i", image, AWS_MCP]}).facts
+    assert (facts["withheld"], facts["profile_withheld"]) == (("AWS_PROFILE",), True)
+    assert str(facts["pass_on"]).startswith("Pass them into the container: -e AWS_PROFILE, and --volume ")
+    args = ["run", "-i", "-e", "AWS_PROFILE", image, AWS_MCP]
+    passed = desk.cell({"command": "docker", "args": args, "env": {"AWS_PROFILE": "dev"}})
+    assert "withheld" not in passed.facts

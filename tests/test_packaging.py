@@ -32,6 +32,8 @@ READ_BY_OTHERS = {
     "authorities.toml",
     "defects.toml",
     "mistakes.toml",
+    "partitions.toml",
+    "providers.toml",
     "proxy.toml",
     "python.toml",
     "runners.toml",

@@ -55,6 +55,12 @@ if TYPE_CHECKING:
 )
 @options.call
 @options.header
+@click.option(
+    "--whoami",
+    "with_caller",
+    is_flag=True,
+    help="Ask AWS STS too who each credential is, and show account and ARN.",
+)
 @options.sending
 @click.option(
     "--deadline",
@@ -105,6 +111,7 @@ def check(
     tool: str | None,
     arguments: str | None,
     headers: dict[str, str],
+    with_caller: bool,
     checks_dir: Path | None,
     use_lab: bool,
     dry_run: bool,
@@ -135,7 +142,7 @@ def check(
     \b
     Examples:
       mcpdoctor check
-      mcpdoctor check aws-mcp --profile dev --profile prod
+      mcpdoctor check aws-mcp --profile dev --profile prod --whoami
       mcpdoctor check -e https://aws-mcp.us-east-1.api.aws/mcp -s aws-mcp -s bedrock-agentcore
       mcpdoctor check -e "https://aws-mcp.{region}.api.aws/mcp" -r us-east-1 -r eu-west-1
       mcpdoctor check agentcore-runtime --arn arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/my-agent-a1b2c3
@@ -207,6 +214,7 @@ def check(
             standby=lab.env if lab else None,
             fail_on=options.severity(fail_on),
             revisions=revisions,
+            whoami=with_caller,
         )
         report = _run(plan, catalogue, network, settings, quiet=quiet)
         if searching is not None:

@@ -20,6 +20,7 @@ from mcpdoctor.lab.dialects import DIALECT_FAULTS
 from mcpdoctor.lab.doors import denied, refused, verify
 from mcpdoctor.lab.elsewhere import one_slash_less, resources_only, wrong_host, wrong_host_in_json
 from mcpdoctor.lab.fault import AWS_MCP, HOST, Answering, Fault, after_initialize, always, named, on
+from mcpdoctor.lab.faults_credentials import CREDENTIAL_FAULTS
 from mcpdoctor.lab.faults_wire import WIRE_FAULTS
 from mcpdoctor.lab.lapses import LAPSES
 from mcpdoctor.lab.logins import LOGIN_FAULTS
@@ -489,6 +490,35 @@ _ALL: tuple[Fault, ...] = (
         summary="The program that should give the keys fails.",
         endpoint=AWS_MCP,
         setup="Use a profile whose credential_process exits with an error.",
+    ),
+    *CREDENTIAL_FAULTS,
+    Fault(
+        stage="auth",
+        name="regions-differ",
+        summary=f"Accepts only signatures for {OTHER_REGION}, and two variables name different regions.",
+        answer=guard(region=OTHER_REGION),
+        setup="Give no region, and set AWS_REGION and AWS_DEFAULT_REGION to different ones.",
+    ),
+    Fault(
+        stage="healthy",
+        name="session-name",
+        summary="Nothing is wrong yet; a role is assumed under a new name every time.",
+        endpoint=AWS_MCP,
+        setup="Use a profile that assumes a role without role_session_name, with mcp-proxy-for-aws 1.6.0 or 1.6.1.",
+    ),
+    Fault(
+        stage="healthy",
+        name="expires-soon",
+        summary="Nothing is wrong yet; the keys end in some minutes and nothing renews them.",
+        endpoint=AWS_MCP,
+        setup="Set AWS_CREDENTIAL_EXPIRATION to a moment soon.",
+    ),
+    Fault(
+        stage="healthy",
+        name="sts-unreachable",
+        summary="Nothing is wrong with the server; STS cannot be asked who the caller is.",
+        endpoint=AWS_MCP,
+        setup="Ask with --whoami where the name of STS does not resolve.",
     ),
     Fault(
         stage="auth",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mcpdoctor.credentials import profile_of
 from mcpdoctor.inference import why_given
-from mcpdoctor.model import Cause, Configuration, Finding, Report, Result, Severity, Trace, Verdict
+from mcpdoctor.model import Cause, Configuration, Finding, Report, Result, Severity, Stage, Trace, Verdict, trace_of
 from mcpdoctor.redaction import clean
 from mcpdoctor.render import ceilings
 from mcpdoctor.render.drawing import Paint, plain, rows, wrapped
@@ -37,6 +37,7 @@ def table(report: Report, *, color: bool = False, width: int = 120, verbose: int
         return f"Nothing was examined: {why}.\n"
     paint = Paint(on=color)
     parts = [_rows(report.results, paint, width)] if report.results else []
+    parts += _callers(report, width)
     if report.interrupted is not None:
         why = "it was interrupted" if report.interrupted == "interrupted" else "its deadline passed"
         parts.append(paint(f"The run ended early: {why}. This is what was found until then.", fg="yellow"))
@@ -109,6 +110,8 @@ def _stages(result: Result, paint: Paint, *, exchanges: bool) -> str:
     lines = [paint(head, bold=True)]
     for trace in result.stages:
         lines.append(f"  {trace.stage.value:<5} {trace.verdict.value:<7} {_note(trace)}".rstrip())
+        if trace.stage is Stage.AUTH and (words := trace.facts.get("credential_words")):
+            lines.append(f"        credential: {plain(str(words), 800)}")
         if exchanges:
             lines += [f"        {line}" for line in _exchange_lines(trace)]
     return "\n".join(lines)
@@ -141,6 +144,22 @@ def _note(trace: Trace) -> str:
     statuses = [str(one.status) for one in trace.exchanges if one.method == "POST" and one.status]
     root = f" {trace.failures[0][-1].type}: {trace.failures[0][-1].message}" if trace.failures else ""
     return took + (f" HTTP {' '.join(statuses)}" if statuses else "") + _spoken(trace) + root
+
+
+def _callers(report: Report, width: int) -> Iterator[str]:
+    """Who each credential is, where AWS STS was asked (`--whoami`)."""
+    lines: dict[str, None] = {}
+    for result in report.results:
+        auth = trace_of(result.stages, Stage.AUTH)
+        facts = auth.facts if auth else {}
+        if facts.get("whoami_failed") is None:
+            continue
+        who = f"{facts.get('whoami_arn')} (account {facts.get('whoami_account')})"
+        if facts["whoami_failed"]:
+            who = f"{facts.get('whoami_host')} did not say who it is: {facts.get('whoami_problem')}"
+        lines |= dict.fromkeys(wrapped(f"{result.configuration.credential}: {who}", width))
+    if lines:
+        yield "\n".join(["Callers, as AWS STS names them:", *lines])
 
 
 def _exchange_lines(trace: Trace) -> Iterator[str]:
