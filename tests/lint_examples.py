@@ -14,6 +14,7 @@ GEMINI, CODEX, ROO, CONTINUE = ".gemini/settings.json", ".codex/config.toml", ".
 DESKTOP = "Claude/claude_desktop_config.json"
 URL = "https://aws-mcp.us-east-1.api.aws/mcp"
 PROXY = "mcp-proxy-for-aws@latest"
+IMAGE = "public.ecr.aws/mcp-proxy-for-aws/mcp-proxy-for-aws:latest"
 RUNTIME = "https://bedrock-agentcore.us-west-2.amazonaws.com/runtimes"
 CALL = "from mcp_proxy_for_aws.client import aws_iam_streamablehttp_client as iam\n"
 PLAIN = "from mcp.client.streamable_http import streamablehttp_client as plain\n"
@@ -238,6 +239,15 @@ EXAMPLES = {
         fault=entry("run", "--rm", "public.ecr.aws/mcp-proxy-for-aws/mcp-proxy-for-aws:latest", URL, command="«docker"),
         healthy=entry(
             "run", "-i", "--rm", "public.ecr.aws/mcp-proxy-for-aws/mcp-proxy-for-aws:latest", URL, command="docker"
+        ),
+    ),
+    "config-variable-not-in-container": Example(
+        file=KIRO,
+        fault=entry("run", "-i", "--rm", IMAGE, URL, command="docker", env={"AWS_PROFILE": "dev"}).replace(
+            '"AWS_PROFILE": "dev"', '"AWS_PROFILE": «"dev"'
+        ),
+        healthy=entry(
+            "run", "-i", "--rm", "-e", "AWS_PROFILE", IMAGE, URL, command="docker", env={"AWS_PROFILE": "dev"}
         ),
     ),
     "config-words-joined": Example(

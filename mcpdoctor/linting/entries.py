@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _REGISTRIES = {"pypi": "PyPI", "npm": "npm"}
 _TOOL_CALL = re.compile(r"""\bcall_tool\w{0,20}\(\s{0,200}(?:(?:tool_)?name\s{0,3}=\s{0,3})?["'](\w{3,80})["']""")
+_CREDENTIALS = re.compile(r"AWS_[A-Z_]{1,60}")
 _RUNNERS = {"pypi": "uvx", "npm": "npx"}
 """What starts a package of each."""
 
@@ -45,6 +46,24 @@ def _started(subject: Subject, proxies: Collection[str]) -> Iterator[Problem]:
             edits = before(after[run + 1].at, "-i") if run is not None and run + 1 < len(after) else ()
             yield Problem(kind="input-closed", at=step.word.at, facts={"runner": step.word.text}, edits=edits)
         yield from _registry(started, number, proxies)
+    yield from _not_in_container(subject, started)
+
+
+def _not_in_container(subject: Subject, started: Launch) -> Iterator[Problem]:
+    """Variables that the entry sets for the engine of a container, and that the server in it does not get."""
+    engine = next((step for step in started.steps if step.runner.variables_file), None)
+    if (
+        not started.isolated
+        or engine is None
+        or any(name in engine.runner.variables_file for name, _ in engine.options)
+    ):
+        return
+    inside = {*started.passed, *started.environment}
+    lost = [name for name in subject.server.env if _CREDENTIALS.fullmatch(name) and name not in inside]
+    if lost:
+        options = " ".join(f"-e {name}" for name in lost)
+        facts: dict[str, Fact] = {"variables": ", ".join(lost), "options": options, "runner": engine.word.text}
+        yield Problem(kind="variable-not-in-container", at=subject.server.env[lost[0]].at, facts=facts)
 
 
 def _registry(started: Launch, number: int, proxies: Collection[str]) -> Iterator[Problem]:
