@@ -38,6 +38,7 @@ LAYERS = {
     "clients": 3,
     "matrix": 3,
     "diagnosis": 3,
+    "defects": 3,
     "limits": 3,
     "verdict": 5,
     "http_proxies": 3,
@@ -90,6 +91,7 @@ PURE = (
     "reading",
     "evidence",
     "explanation",
+    "defects",
 )
 ACTS = {"anyio", "asyncio", "botocore", "boto3", "httpx", "mcp", "os", "shutil", "socket", "ssl", "subprocess", "time"}
 HEAVY = ("httpx", "mcp", "botocore", "mcp_proxy_for_aws", "anyio")

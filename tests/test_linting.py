@@ -13,6 +13,7 @@ from lint_examples import CALL, EXAMPLES, KIRO, PLAIN, PROXY, URL, at, entry, pr
 from mcpdoctor import linting
 from mcpdoctor.catalogue import About, Catalogue, load
 from mcpdoctor.clients.known import known
+from mcpdoctor.defects import known_defects
 from mcpdoctor.linting.profiles import Profiles, parse
 from mcpdoctor.model import LintFinding
 
@@ -23,9 +24,7 @@ def rules_for(words: re.Pattern[str], aws: str = "") -> linting.Rules:
     """What to judge by, with an AWS configuration."""
     profiles: Profiles = {}
     parse(aws, profiles)
-    return linting.Rules(
-        catalogue=CATALOGUE, known=known(), profiles=profiles, defects=linting.load_defects(), words=words
-    )
+    return linting.Rules(catalogue=CATALOGUE, known=known(), profiles=profiles, defects=known_defects(), words=words)
 
 
 def lint(directory: Path, name: str, text: str | bytes, aws: str = "") -> list[LintFinding]:

@@ -91,6 +91,7 @@ def lint(
     from mcpdoctor import linting
     from mcpdoctor.catalogue import load
     from mcpdoctor.clients.known import known
+    from mcpdoctor.defects import known_defects
     from mcpdoctor.redaction import clean
 
     catalogue, clients = load(checks_dir, stems=("config",)), known()
@@ -100,8 +101,9 @@ def lint(
         catalogue=catalogue,
         known=clients,
         profiles=linting.profiles_of(places),
-        defects=linting.load_defects(),
+        defects=known_defects(),
         words=state.words,
+        platform=places.platform,
     )
 
     def judge(file: Gathered) -> Linted:

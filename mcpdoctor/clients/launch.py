@@ -44,6 +44,7 @@ class Launch:
         module: whether `program` is a Python module.
         package: where the program comes from, as written; None for one that is installed.
         needed: `package`, read; None where it is a path or an address.
+        beside: further packages that a runner is to have there, as written (`--with`).
         words: arguments of the program.
         environment: variables that a runner sets.
         passed: variables that a container gets from outside.
@@ -58,6 +59,7 @@ class Launch:
     module: bool = False
     package: Word | None = None
     needed: Requirement | None = None
+    beside: tuple[Word, ...] = ()
     words: tuple[Word, ...] = ()
     environment: Mapping[str, Word] = field(default_factory=dict)
     passed: Mapping[str, Word] = field(default_factory=dict)
@@ -65,6 +67,11 @@ class Launch:
     interactive: bool | None = None
     endpoint: Word | None = None
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the last runner fetches the package, with whatever it asks for, in the newest versions that fit."""
+        return any(one.runner.takes is Takes.PACKAGE for one in self.steps)
 
     @property
     def registry(self) -> str | None:
@@ -98,6 +105,7 @@ class _Walker:
     environment: dict[str, Word] = field(default_factory=dict)
     passed: dict[str, Word] = field(default_factory=dict)
     package: Word | None = None
+    beside: list[Word] = field(default_factory=list)
     interactive: bool | None = None
     isolated: bool = False
 
@@ -156,6 +164,7 @@ class _Walker:
         return None, 0
 
     def note(self, reading: _Reading) -> None:
+        self.beside += [word for name, word in reading.options if name in reading.named("with_")]
         self.environment.update(reading.environment)
         self.passed.update(reading.passed)
         if reading.runner.interactive:
@@ -186,6 +195,7 @@ class _Walker:
             module=module,
             package=self.package,
             needed=requirement(self.package.text) if self.package else None,
+            beside=tuple(one for one in self.beside if one is not self.package),
             words=tuple(words),
             environment=self.environment,
             passed=self.passed,

@@ -7,7 +7,6 @@ they are certain) → `judging` (the checks about files say what it means) → `
 
 from mcpdoctor.linting.gathering import Gathered, Places, gather, profiles_of
 from mcpdoctor.linting.judging import Linted, Rules, judge, worst
-from mcpdoctor.linting.proxies import load_defects
 from mcpdoctor.linting.rewriting import difference, rewrite, save
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "difference",
     "gather",
     "judge",
-    "load_defects",
     "profiles_of",
     "rewrite",
     "save",

@@ -24,9 +24,11 @@ from mcpdoctor.clients.source import Place, Source, Trouble, Unreadable, decode,
 from mcpdoctor.clients.values import Document, Items, Scalar, Table, Value
 from mcpdoctor.clients.walking import Wanted, by_suffix, walk
 from mcpdoctor.clients.words import Problem, Word
-from mcpdoctor.linting import policies
+from mcpdoctor.linting import circumstances, pins, policies
+from mcpdoctor.linting.pins import Pin
 from mcpdoctor.linting.profiles import Profiles, read_profiles
 from mcpdoctor.linting.subjects import Subject, of_reach
+from mcpdoctor.model import Fact
 
 if TYPE_CHECKING:
     from mcpdoctor.clients.python import Known as Calls
@@ -77,6 +79,8 @@ class Gathered:
         problems: what is odd about the file as such.
         document: what it holds, where it is no program.
         of_aws: whether anything in it has to do with AWS.
+        pins: versions that it asks for.
+        uses: what is known of how the programs of its project use them.
         client: title of the client whose file it is; empty for other files.
         again: makes the same of another text, for what an edit would make of it; None where edits are not possible.
     """
@@ -87,6 +91,8 @@ class Gathered:
     problems: tuple[Problem, ...] = ()
     document: Document | None = None
     of_aws: bool = False
+    pins: tuple[Pin, ...] = ()
+    uses: Mapping[str, Fact] = field(default_factory=dict)
     client: str = ""
     again: Callable[[str], Gathered] | None = None
 
@@ -99,13 +105,17 @@ class Gathering:
         refused: sentences about paths that somebody named and that cannot be read.
         notes: sentences about what was left out.
         files: how many files were looked into, because they may matter.
+        platform: as `sys.platform` has it.
     """
 
     catalogue: Catalogue
     known: Known
+    platform: str = ""
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: int = 0
+    _programs: list[Gathered] = field(default_factory=list)
+    _manifests: list[tuple[Source, bool]] = field(default_factory=list)
 
     @cached_property
     def calls(self) -> Calls:
@@ -146,6 +156,8 @@ class Gathering:
         settings = frozenset(path.rpartition("/")[2] for path in paths)
 
         def wanted(name: str, /) -> tuple[bytes, ...] | None:
+            if pins.is_manifest(name):
+                return pins.NEEDLES
             return MORE_NEEDLES if name in settings else usual(name)
 
         return wanted
@@ -167,6 +179,10 @@ class Gathering:
 
     def named(self, paths: Iterable[str]) -> Iterator[Gathered]:
         """Files that somebody names, and what matters below directories that somebody names."""
+        yield from self._named(paths)
+        yield from self._projects()
+
+    def _named(self, paths: Iterable[str]) -> Iterator[Gathered]:
         for name in paths:
             path = Path(name)
             try:
@@ -183,6 +199,8 @@ class Gathering:
                 shown = found.path.removeprefix(f".{os.sep}")
                 if shown.endswith(PROGRAMS):
                     yield from self.program(found.data, shown, named=False)
+                elif pins.is_manifest(Path(shown).name):
+                    self._manifest(found.data, shown, named=False)
                 else:
                     yield from self.document(Path(shown), shown, named=False, data=found.data)
 
@@ -192,10 +210,37 @@ class Gathering:
             if path.suffix in PROGRAMS:
                 data = read_bytes(path)
                 yield from self.program(data, name, named=True)
+            elif pins.is_manifest(path.name):
+                self._manifest(read_bytes(path), name, named=True)
             else:
                 yield from self.document(path, name, named=True)
         except Unreadable as error:
             self.refused.append(str(error))
+
+    # which versions --------------------------------------------------------------------------------------------------
+
+    def _manifest(self, data: bytes, name: str, *, named: bool) -> None:
+        """Keep a file that asks for versions until the programs of its project are read."""
+        self.files += 1
+        try:
+            self._manifests.append((decode(data, name), named))
+        except Unreadable as error:
+            if named:
+                self.refused.append(str(error))
+
+    def _projects(self) -> Iterator[Gathered]:
+        """The files that ask for versions, each with what the programs of its project do with them."""
+        roots = {Path(source.file).absolute().parent for source, _ in self._manifests}
+        used: dict[Path, list[Subject]] = {}
+        for program in self._programs if roots else ():
+            # A program belongs to the nearest directory above it that has such a file.
+            nearest = next((one for one in Path(program.path).absolute().parents if one in roots), None)
+            if nearest is not None:
+                used.setdefault(nearest, []).extend(program.subjects)
+        for source, named in self._manifests:
+            uses = circumstances.of_programs(used.get(Path(source.file).absolute().parent, ()), self.platform)
+            if uses or named:
+                yield Gathered(path=source.file, source=source, pins=pins.read(source), uses=uses, of_aws=True)
 
     # what they hold --------------------------------------------------------------------------------------------------
 
@@ -266,7 +311,9 @@ class Gathering:
     def program(self, data: bytes, name: str, *, named: bool) -> Iterator[Gathered]:
         """A program, or a notebook."""
         self.files += 1
-        yield from self._program(data, name, named=named)
+        for one in self._program(data, name, named=named):
+            self._programs.append(one)
+            yield one
 
     def _program(self, data: bytes, name: str, *, named: bool) -> Iterator[Gathered]:
         from mcpdoctor.clients import python
@@ -292,12 +339,15 @@ class Gathering:
 
         utf8 = not notebook and _is_utf8(data)
         whole = sources(reading.usages[0].place)
+        asked = () if notebook else pins.of_script(whole)
         yield Gathered(
             path=name,
             source=whole if utf8 else None,
             subjects=subjects,
             problems=() if notebook else tuple(in_program(whole, self.catalogue)),
             of_aws=True,
+            pins=asked,
+            uses=circumstances.of_programs(subjects, self.platform) if asked else {},
             again=again if utf8 else None,
         )
 
@@ -342,7 +392,7 @@ def gather(
     Returns:
         The state, complete once all files were taken, and the files.
     """
-    state = Gathering(catalogue, known)
+    state = Gathering(catalogue, known, places.platform)
     return state, state.named(paths) if paths else state.own(places)
 
 

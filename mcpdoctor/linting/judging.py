@@ -11,18 +11,20 @@ from mcpdoctor.catalogue import About, Catalogue, Check
 from mcpdoctor.clients.known import Known
 from mcpdoctor.clients.values import Edit
 from mcpdoctor.clients.words import Problem
+from mcpdoctor.defects import Defect
 from mcpdoctor.diagnosis import finding_of, fires, silenced
-from mcpdoctor.linting import endpoints, entries, groups, proxies, secrets
+from mcpdoctor.linting import endpoints, entries, groups, pins, proxies, secrets
 from mcpdoctor.linting.edits import renamed
 from mcpdoctor.linting.gathering import Gathered, concerns
 from mcpdoctor.linting.profiles import Profiles
-from mcpdoctor.linting.proxies import Defect
 from mcpdoctor.linting.subjects import Subject
 from mcpdoctor.model import Fact, LintFinding
 from mcpdoctor.redaction import clean
 
 _SHOWN = 160
 _SHOWN_FILE = 400
+_OURS = ("defects", "advice")
+"""Facts whose words are those of `checks/defects.toml`, and no file's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Rules:
 
     Attributes:
         words: what only a text that has to do with AWS holds.
+        platform: as `sys.platform` has it; empty where that does not matter.
     """
 
     catalogue: Catalogue
@@ -51,6 +54,7 @@ class Rules:
     profiles: Profiles
     defects: tuple[Defect, ...]
     words: re.Pattern[str]
+    platform: str = ""
 
     @cached_property
     def checks(self) -> Mapping[str, Sequence[Check]]:
@@ -101,6 +105,8 @@ def _all(file: Gathered, rules: Rules) -> Iterator[tuple[Subject | None, list[Pr
     """What is odd, by server; what is odd about the file as such comes first."""
     if file.of_aws:
         yield None, [renamed(one) for one in file.problems]
+    if file.pins:
+        yield None, list(pins.problems(file.pins, file.uses, rules.defects))
     together: dict[int, list[Problem]] = {}
     for one, problem in groups.problems(file.subjects, rules.catalogue, rules.known):
         together.setdefault(id(one), []).append(problem)
@@ -117,7 +123,9 @@ def _of(subject: Subject, rules: Rules) -> Iterator[Problem]:
         return
     yield from (renamed(one) for one in subject.reach.problems)
     yield from endpoints.problems(subject, rules.catalogue)
-    yield from proxies.problems(subject, rules.catalogue, rules.known, rules.profiles, rules.defects)
+    yield from proxies.problems(subject, rules.catalogue, rules.known, rules.profiles)
+    name = rules.known.proxy.name
+    yield from proxies.defects(subject, name, rules.profiles, rules.defects, platform=rules.platform)
     yield from entries.problems(subject, rules.catalogue, rules.known)
     if of_aws or subject.reach.proxy is not None:
         yield from subject.found
@@ -126,7 +134,7 @@ def _of(subject: Subject, rules: Rules) -> Iterator[Problem]:
 def _finding(
     check: Check, subject: Subject | None, problem: Problem, facts: Mapping[str, Fact], *, fixable: bool
 ) -> LintFinding:
-    said = finding_of(check, {name: _shown(value) for name, value in facts.items()})
+    said = finding_of(check, {name: value if name in _OURS else _shown(value) for name, value in facts.items()})
     place = problem.place
     return LintFinding(
         file=clean(place.file, limit=_SHOWN_FILE),

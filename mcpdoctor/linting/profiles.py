@@ -11,7 +11,16 @@ MAX_BYTES = 2 * 2**20
 _SECTION = re.compile(r"\[\s*(?:profile\s+)?([\"']?)([^\]]+?)\1\s*\]")
 _SETTING = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)", re.ASCII)
 _KEPT = frozenset(
-    {"region", "role_arn", "role_session_name", "login_session", "sso_session", "credential_process", "source_profile"}
+    {
+        "region",
+        "role_arn",
+        "role_session_name",
+        "login_session",
+        "sso_session",
+        "sso_start_url",
+        "credential_process",
+        "source_profile",
+    }
 )
 CREDENTIALS = frozenset(
     {

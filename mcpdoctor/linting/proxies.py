@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
 
-from mcpdoctor import catalogue
-from mcpdoctor.catalogue import Catalogue, Condition, FactRule
+from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.clients.known import Known
 from mcpdoctor.clients.proxies import How, Proxy
 from mcpdoctor.clients.values import Edit
 from mcpdoctor.clients.versions import Version, version
 from mcpdoctor.clients.words import Problem
-from mcpdoctor.diagnosis import fires
+from mcpdoctor.defects import Defect, Wanted, exactly, wanted
+from mcpdoctor.linting import circumstances, pins
 from mcpdoctor.linting.edits import replaced
+from mcpdoctor.linting.pins import Pin, of_text
 from mcpdoctor.linting.profiles import CREDENTIALS, Profiles
 from mcpdoctor.linting.subjects import Subject
 from mcpdoctor.model import Fact
 
-FILE = "defects.toml"
 _OPERATIONS = "AWS_REGION"
 """The member of `_meta` that tells a server where to work."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defect:
-    """A known defect of some versions of a package.
-
-    Attributes:
-        packages: names of the package.
-        since: the first version that has it.
-        until: the first version that does not.
-        text: what happens, as the second half of a sentence.
-        when: facts of the entry without which it does not matter; empty where it always does.
-        source: where that is said.
-    """
-
-    name: str
-    packages: tuple[str, ...]
-    until: str
-    text: str
-    source: str
-    as_of: str
-    since: str = "0"
-    when: Mapping[str, FactRule] = field(default_factory=dict)
-
-
-def load_defects(path: Path | None = None) -> tuple[Defect, ...]:
-    """Read the known defects.
-
-    Raises:
-        Unusable: the file does not parse, or an entry is not of the form of `Defect`.
-    """
-    return catalogue.entries(path or catalogue.locate() / FILE, Defect)
-
-
-def problems(
-    subject: Subject, catalogue: Catalogue, known: Known, profiles: Profiles, defects: tuple[Defect, ...]
-) -> Iterator[Problem]:
+def problems(subject: Subject, catalogue: Catalogue, known: Known, profiles: Profiles) -> Iterator[Problem]:
     """What is odd about a proxy; nothing for a server without one, but for its profile."""
     yield from _profile(subject, profiles)
     proxy = subject.reach.proxy
     if proxy is None:
         return
     yield from _metadata(proxy, known)
-    yield from _defects(subject, proxy, profiles, defects)
     match = catalogue.owner(subject.endpoint.text) if subject.endpoint else None
     told = match is not None and any(one.name == _OPERATIONS for one in match.endpoint.meta)
     if told and not _files_of_its_own(subject):
@@ -115,35 +78,44 @@ def _operations(subject: Subject, proxy: Proxy, profiles: Profiles) -> Iterator[
         yield Problem(kind="operation-region-differs", at=(proxy.package or endpoint).at, facts=facts)
 
 
-def _defects(subject: Subject, proxy: Proxy, profiles: Profiles, defects: tuple[Defect, ...]) -> Iterator[Problem]:
-    if proxy.version is None or (proxy.package is None and not subject.reach.launch):
+def defects(
+    subject: Subject, name: str, profiles: Profiles, rules: Collection[Defect], *, platform: str
+) -> Iterator[Problem]:
+    """The known defects of the version of the proxy that an entry asks for.
+
+    Args:
+        subject: the entry.
+        name: of the proxy's package.
+        profiles: of this user.
+        rules: the defects.
+        platform: as `sys.platform` has it.
+    """
+    proxy = subject.reach.proxy
+    at = (proxy.package or proxy.launch.program) if proxy is not None else None
+    if proxy is None or at is None:
         return
-    profile = profiles.get((subject.profile.value if subject.profile else None) or "default", {})
-    facts: dict[str, Fact] = {
-        "profiles": len([one for one in proxy.profiles if "://" not in (one.value or "")]),
-        "assumes_role": "role_arn" in profile and "role_session_name" not in profile,
-        "credential_process": "credential_process" in profile,
-    }
-    name = proxy.needed.name if proxy.needed else ""
-    found = [
-        one
-        for one in defects
-        if (name in one.packages or not name or (subject.reach.launch and subject.reach.launch.isolated))
-        and version(one.since) <= proxy.version < version(one.until)
-        and fires([Condition(fact=one.when)], facts)
-    ]
-    if found:
-        fixed = max((one.until for one in found), key=version)
-        at = proxy.package or proxy.launch.program
-        if at is not None:
-            said: dict[str, Fact] = {
-                "version": _shown(proxy.version),
-                "fixed": fixed,
-                "defects": "; ".join(one.text for one in found),
-                "package": name or "mcp-proxy-for-aws",
-                "defect_source": found[-1].source,
-            }
-            yield Problem(kind="version-defect", at=at.at, facts=said)
+    name = (proxy.needed.name if proxy.needed and not proxy.launch.isolated else "") or name
+    asked = _asked(proxy)
+    if asked is None:
+        return
+    pin = Pin(package=name, wanted=asked[0], written=asked[1], at=at.at)
+    beside = tuple(one for word in proxy.launch.beside if (one := of_text(word.text, word.at)) is not None)
+    facts = circumstances.of_proxy(subject, proxy, profiles, platform, beside={one.package for one in beside})
+    yield from pins.problems((pin,), facts, rules, beside=beside)
+
+
+def _asked(proxy: Proxy) -> tuple[Wanted, str] | None:
+    """The versions that an entry asks for, and how that is written; None where it leaves the choice to others."""
+    if proxy.version is not None:
+        text = ".".join(map(str, (*proxy.version, 0, 0)[: max(3, len(proxy.version))]))
+        one = exactly(text)
+        return (one, text) if one else None
+    needed = proxy.needed
+    if needed is None or needed.operator in (None, "@") or not needed.wanted:
+        return None
+    specifier = f"{needed.operator}{needed.wanted}"
+    several = wanted(specifier)
+    return (several, specifier) if several else None
 
 
 def _shown(one: Version) -> str:
