@@ -134,11 +134,12 @@ class About(StrEnum):
     ENTRY = "entry"  # the traces of an entry of a client file
     CEILING = "ceiling"  # a measured ceiling, by its facts
     FILE = "file"  # what stands in a file of a client or in a program, by its facts
+    VERSION = "version"  # the version of an installed package, beside a failure that one of its defects shows as
 
     @property
     def by_facts(self) -> bool:
         """Whether there is no trace to judge, but facts alone."""
-        return self in (About.CEILING, About.FILE)
+        return self in (About.CEILING, About.FILE, About.VERSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,7 +418,7 @@ def tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _refer(checks: Mapping[str, Check], *, patterns: bool) -> None:
     for check in checks.values():
         if bool(check.stage) is check.about.by_facts:
-            raise Unusable(f"[{check.slug}]: stage is missing; only a check about a ceiling or a file has none.")
+            raise Unusable(f"[{check.slug}]: stage is missing; a check about a ceiling, a file or a version has none.")
         for slug in check.after:
             if slug != EVERY_OTHER and slug not in checks:
                 raise Unusable(f"[{check.slug}]: after names {slug}, which is no check.")

@@ -40,8 +40,8 @@ class Defect:
         affected: the versions that have it: a PEP 440 specifier.
         beside: other packages, each with the versions without which it does not show.
         when: facts without which it does not matter; empty where it always does.
-        shows: facts of a failure that it shows as; any of the tables.
-        checks: slugs of findings that it shows as.
+        shows: facts of a failure that it shows as, where `when` holds too; any of the tables.
+        checks: slugs of findings that it shows as, whatever else is known.
         files: whether a pin in a file is judged by it.
         text: what happens, as the second half of a sentence.
         fixed: the version to use; empty where there is none.
@@ -177,11 +177,7 @@ def affecting(defects: Sequence[Defect], versions: Mapping[str, Wanted], facts: 
         facts: what is known of how it is used.
     """
     for one in defects:
-        package = next((name for name in _named(one.packages) if name in versions), None)
-        if package is None or not _has(versions[package], one.affected):
-            continue
-        beside = [(versions.get(name), specifier) for name, specifier in one.beside.items()]
-        if all(found is not None and _has(found, specifier) for found, specifier in beside) and _hold(one.when, facts):
+        if _has_it(one, versions) and _hold(one.when, facts):
             yield one
 
 
@@ -197,8 +193,10 @@ def shown(
         checks: slugs of its findings.
     """
     known = {name: found for name, version in versions.items() if (found := exactly(version)) is not None}
-    for one in affecting(defects, known, facts) if known else ():
-        if set(one.checks) & set(checks) or any(_hold(table, facts) for table in one.shows):
+    for one in defects if known else ():
+        told = bool(set(one.checks) & set(checks))
+        shows = any(_hold({**one.when, **table}, facts) for table in one.shows)
+        if (told or shows) and _has_it(one, known):
             yield one
 
 
@@ -224,7 +222,6 @@ def notes(
             "package": package,
             "version": versions[package],
             "defect": one.text,
-            "beside_note": f" (with {', '.join(others)})" if others else "",
             "advice": one.advice,
             "evidence": ", ".join([f"{package} {versions[package]}", *others]),
         }
@@ -239,6 +236,12 @@ def refused(status: int | None) -> bool:
 
 def _named(packages: Sequence[str]) -> tuple[str, ...]:
     return (*_THIN, *packages) if _THIN[1] in packages else tuple(packages)
+
+
+def _has_it(one: Defect, versions: Mapping[str, Wanted]) -> bool:
+    package = next((name for name in _named(one.packages) if name in versions), "")
+    asked = ((package, one.affected), *one.beside.items())
+    return all(name in versions and _has(versions[name], specifier) for name, specifier in asked)
 
 
 def _has(versions: Wanted, specifier: str) -> bool:

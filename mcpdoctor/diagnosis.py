@@ -204,7 +204,8 @@ def _judge(result: Result, all_results: Sequence[Result], catalogue: Catalogue) 
         facts |= {**trace.facts, f"{trace.stage}_verdict": trace.verdict.value}
         fired += [(*one, trace) for one in _fire(trace, facts, catalogue.checks.values(), result.origin)]
     spoken = [one for one in fired if not silenced(one[0], [check for check, _, _ in fired])]
-    findings = tuple(finding for _, finding, _ in spoken)
+    # The same may show in the stage of a command and in that of the direct way to its endpoint.
+    findings = tuple({(finding.check, finding.text): finding for _, finding, _ in reversed(spoken)}.values())[::-1]
     # An entry fails with its command, and for a reason that its endpoint gives: the stage with the reason decides.
     failed = [trace for trace in result.stages if trace.verdict is Verdict.FAILED]
     reasons = [one for _, finding, one in spoken if finding.severity is Severity.ERROR and one in failed]

@@ -44,7 +44,7 @@ from mcpdoctor.redaction import clean
 from mcpdoctor.verdict import conclude
 from mcpdoctor.wire import ACCEPT_ENCODING, Network, Pacer, RecordingTransport, Transcript, port_of
 
-PACKAGES = ("mcp", "mcp-proxy-for-aws", "httpx", "botocore", "anyio")
+PACKAGES = ("mcp", "mcp-proxy-for-aws", "fastmcp", "strands-agents", "httpx", "botocore", "anyio", "pydantic")
 _RELEASE_S = 2.0
 _MOST_PROGRAMS = 4
 _ON_THE_WAY = (Stage.DNS, Stage.TCP, Stage.TLS, Stage.HTTP, Stage.AUTH)

@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,14 +51,22 @@ class Case:
         evidence: in the order in which it happened, as far as that is known.
         chains: each exception once, the best candidate first.
         urls: that were asked or named, the likeliest endpoint first.
+        versions: of packages that took part, as far as they are known.
+        library: whether the proxy was used as a library.
+        waited: whether somebody gave up waiting.
     """
 
     evidence: tuple[Evidence, ...] = ()
     chains: tuple[Chain, ...] = ()
     urls: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    library: bool = False
+    waited: bool = False
 
 
 _SIGNING = re.compile(r"mcp_proxy_for_aws|aws_iam_streamable|sigv4|AWS4-HMAC|botocore", re.IGNORECASE)
+_LIBRARY = re.compile(r"mcp_proxy_for_aws[./\\]client\b|aws_iam_streamablehttp_client")
+_GAVE_UP = ("KeyboardInterrupt", "TimeoutError", "builtins.KeyboardInterrupt", "builtins.TimeoutError")
 _CALLING = re.compile(r"(?:^|[\s./_])(?:call_tool|list_tools|callTool|listTools|read_resource|list_prompts)")
 _OLD_TRANSPORT = re.compile(r"\bsse_client\b|[/\\]client[/\\]sse\.py|\bSseClientTransport")
 _MCP_PATH = re.compile(r"(?i)mcp|/sse$|/invocations")
@@ -75,7 +83,14 @@ def of_reading(reading: Reading, catalogue: Catalogue) -> Case:
     """The case that a text makes."""
     url = endpoint(reading.urls, catalogue) or ""
     evidence = tuple(_evidence(clue, reading.steps, catalogue, url=url) for clue in reading.clues)
-    return Case(evidence=evidence, chains=reading.chains, urls=reading.urls)
+    return Case(
+        evidence=evidence,
+        chains=reading.chains,
+        urls=reading.urls,
+        versions=reading.versions,
+        library=any(map(_LIBRARY.search, reading.steps)),
+        waited=reading.waited,
+    )
 
 
 def of_exception(exc: BaseException, catalogue: Catalogue) -> Case:
@@ -113,7 +128,14 @@ def of_recording(recording: Recording, catalogue: Catalogue) -> Case:
         found = _evidence(replace(clue, line=place), steps, catalogue, url=url)
         evidence.append(replace(found, facts={**found.facts, "signed": True}) if signs else found)
     chains = [*recording.failures, *(chain for one in recording.exchanges for chain in one.failures), *told.chains]
-    return Case(evidence=tuple(evidence), chains=tuple(dict.fromkeys(chains)), urls=urls)
+    return Case(
+        evidence=tuple(evidence),
+        chains=tuple(dict.fromkeys(chains)),
+        urls=urls,
+        versions=recording.versions or told.versions,
+        library=recording.library,
+        waited=told.waited or any(link.type in _GAVE_UP for chain in chains for link in chain),
+    )
 
 
 def endpoint(urls: Sequence[str], catalogue: Catalogue) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mcpdoctor import evidence
+from mcpdoctor import defects, evidence
 from mcpdoctor.catalogue import Catalogue, Check, Condition, Says, load
 from mcpdoctor.diagnosis import finding_of, matches, read, silenced
 from mcpdoctor.evidence import Case, Evidence
@@ -140,6 +140,7 @@ def conclude(case: Case, catalogue: Catalogue) -> Explanation:
     assert told is not None  # noqa: S101  # only such checks fire
     check_it = f"mcpdoctor check {shlex.quote(url)}" if url else "mcpdoctor run -- COMMAND"
     cause = Cause.UNEXPLAINED if best.says is Says.NOTHING else told.causes[0] if told.causes else best.check.cause
+    found = tuple(_findings(best, lasting))
     return Explanation(
         cause=cause,
         causes=told.causes or ((cause,) if cause is not Cause.UNEXPLAINED else ()),
@@ -149,7 +150,7 @@ def conclude(case: Case, catalogue: Catalogue) -> Explanation:
         rpc_code=best.evidence.said.rpc_code,
         request_id=_request_id(best, answer),
         chains=_ordered(clue.chain, case.chains),
-        findings=tuple(_findings(best, lasting)),
+        findings=(*found, *_defects(case, found, answer, catalogue)),
         advice=check_it if best.says is not Says.REASON else None,
     )
 
@@ -251,6 +252,19 @@ def _findings(best: _Fired, fired: Sequence[_Fired]) -> Iterator[Finding]:
         yield replace(found, evidence=_seen(one), severity=Severity.WARNING)
         if len(met) == _MAX_FINDINGS:
             return
+
+
+def _defects(
+    case: Case, found: Sequence[Finding], answer: Exchange | None, catalogue: Catalogue
+) -> tuple[Finding, ...]:
+    """What the versions in play add to a failure."""
+    facts: dict[str, Fact] = {
+        "refused": defects.refused(answer.status if answer else None),
+        "library": case.library,
+        "waited": case.waited,
+        "strands": "strands-agents" in case.versions,
+    }
+    return defects.notes(catalogue, case.versions, facts, {one.check for one in found})
 
 
 def _seen(one: _Fired) -> str:

@@ -390,6 +390,8 @@ class _Entry:
         proxy = self.reach.proxy
         if proxy is not None and proxy.version is not None:
             facts |= provenance.proxy_facts(".".join(map(str, proxy.version)))
+        if proxy is not None and self.server.client.connected_early:
+            facts["connected_early"] = True
         return replace(cell, endpoint=match.endpoint if match else None, facts={**facts, **cell.facts})
 
     def pass_on(self, names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcpdoctor.failures import MAX_LEAVES, Chain, is_cleanup
@@ -37,6 +37,7 @@ from mcpdoctor.sentences import (
     tool_failed,
     unquoted,
     urls_in,
+    versions_in,
 )
 from mcpdoctor.texts import lines_of, unfolded
 from mcpdoctor.tracebacks import NAME, SUFFIX, Raised, Tracebacks, failure_of, paths_of
@@ -70,6 +71,9 @@ _JSON_AHEAD = re.compile(r"\s{0,40}(?:\w{1,40}: ['`\"])?[{\[]")  # what escapes 
 # JSON in a string, as Node shows the fields of an object.
 _QUOTED_JSON = re.compile(r"\s{0,40}\w{1,40}: ['`\"](\{.{1,15000}\})['`\"],?$")
 _CARETS = re.compile(r"\s{0,400}[\^~]{1,400}\s{0,10}$")
+
+
+_WAITED = re.compile(r"KeyboardInterrupt|TimeoutError|\b[Tt]imed out\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +114,16 @@ class Reading:
         chains: every exception once; clean-up comes last, else the later one first.
         urls: the http(s) URLs it names, documentation left out, the most frequent first.
         steps: functions and files in its tracebacks, and loggers of its log lines.
+        versions: of packages that it names, by their name.
+        waited: whether it tells that somebody gave up waiting.
     """
 
     clues: tuple[Clue, ...] = ()
     chains: tuple[Chain, ...] = ()
     urls: tuple[str, ...] = ()
     steps: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    waited: bool = False
 
 
 def read_text(text: str) -> Reading:
@@ -124,7 +132,7 @@ def read_text(text: str) -> Reading:
     said = [line for line in lines[:100] if line.strip()]
     reader = _Reader(short=len(said) <= _MAX_SHORT and not any(map(logged_in, said)))
     reader.feed(lines)
-    return reader.result()
+    return replace(reader.result(), versions=versions_in(text), waited=_WAITED.search(text) is not None)
 
 
 class _Reader:

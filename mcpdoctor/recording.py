@@ -155,7 +155,8 @@ class Recording:
         text: the end of its standard error as it is, where that could be read.
         messages: errors on the pipes of a stdio proxy.
         python: whether a Python interpreter reported at all.
-        versions: of the packages its exchanges were made with.
+        versions: of the packages its exchanges were made with, or that kept it from making any.
+        library: whether a process of it used the proxy as a library.
         interpreters: versions of the Pythons that reported.
     """
 
@@ -165,6 +166,7 @@ class Recording:
     messages: tuple[Message, ...] = ()
     python: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
+    library: bool = False
     interpreters: tuple[str, ...] = ()
 
     @property
@@ -188,6 +190,7 @@ def read(
     exchanges: list[Recorded] = []
     failures: list[Chain] = []
     versions: dict[str, str] = {}
+    library = False
     interpreters: list[str] = []
     for process, lines in _logs(directory) if directory else ():
         begun: dict[str, list[dict[str, Any]]] = {}
@@ -201,6 +204,7 @@ def read(
                     failures += _chains(event.get("failure"))
                 case "packages":
                     given = event.get("versions")
+                    library = library or event.get("library") is True
                     versions |= {clean(name): clean(str(one), limit=40) for name, one in _object(given).items()}
         exchanges += [
             _recorded(events, process=process, started=started, ended=ended)
@@ -214,6 +218,7 @@ def read(
         messages=messages,
         python=bool(interpreters),
         versions=versions,
+        library=library,
         interpreters=tuple(dict.fromkeys(interpreters)),
     )
 

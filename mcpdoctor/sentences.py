@@ -43,6 +43,12 @@ _STATUSES = re.compile(
 )
 # What an OAuth server answers when it registers a client is not what the endpoint answered.
 _REGISTERING = re.compile(r"[Cc]lient [Rr]egistration|Registration failed|RegistrationRejected")
+# As package managers, dist-info directories and user agents write it.
+_VERSION = re.compile(
+    r"(?:(?<=-packages/)|(?<=-packages\\)|(?<![\w./@\\-]))"
+    r"(mcp[-_]proxy[-_]for[-_]aws(?:-cli)?|fastmcp|mcp|pydantic|strands[-_]agents)(?:==|[@/-]|[ \t]{1,40}v?)"
+    r"(\d{1,3}(?:\.\d{1,6}){1,3}(?:(?:a|b|rc|\.post|\.dev)\d{1,4})?)(?!\w|[.-]\d)"
+)
 # Instance metadata, and where packages come from.
 _ELSEWHERE = re.compile(r"169\.254\.|registry\.npmjs\.org|\bnpm (?:ERR|error)|pypi\.org|pythonhosted\.org")
 _FALLBACK = re.compile(r"\bSSE\b|\bsse\b|[fF]all(?:ing)? ?back")
@@ -298,3 +304,11 @@ def exchange_of(path: Sequence[Raised]) -> Exchange | None:
             answer = answer_of(raised.status, raised.message)
             return replace(answer, url=raised.url) if raised.url else answer
     return None
+
+
+def versions_in(text: str) -> dict[str, str]:
+    """Versions that a text names, by package; none of a package of which it names several."""
+    found: dict[str, set[str]] = {}
+    for package, version in _VERSION.findall(text):
+        found.setdefault(package.replace("_", "-"), set()).add(version)
+    return {package: versions.pop() for package, versions in found.items() if len(versions) == 1}

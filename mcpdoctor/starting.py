@@ -280,6 +280,7 @@ class Conversation:
             "command_line": clean(self.start.shown, limit=400, secrets=secrets),
             "command_found": locate(self.start) is not None,
             "command_elsewhere": clean(self.start.found, limit=300) if self.start.found else None,
+            "elsewhere_note": f" Your shell finds {clean(self.start.found, limit=300)}." if self.start.found else "",
             "start_deadline_s": self.start_timeout_s,
             "said_note": "",
             "direct_note": "",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
+from mcpdoctor import defects
 from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue
-from mcpdoctor.diagnosis import choose, judge, pointed
+from mcpdoctor.diagnosis import choose, deciding, judge, pointed
 from mcpdoctor.limits import compare_ceilings, judge_ceilings, nothing_accepted
-from mcpdoctor.model import Best, Finding, Report, Result, Severity, Trace, Verdict
+from mcpdoctor.model import Best, Fact, Finding, Report, Result, Severity, Stage, Trace, Verdict
 
 
 def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:
@@ -19,7 +20,9 @@ def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Se
         catalogue: the checks.
         fail_on: the least severity that fails a run when it stands against a best configuration; None for never.
     """
-    results = tuple(_told(result, catalogue) for result in judge(report.results, catalogue))
+    judged = (_told(result, catalogue) for result in judge(report.results, catalogue))
+    packages = report.environment.packages
+    results = tuple(replace(one, findings=(*one.findings, *_defects(one, packages, catalogue))) for one in judged)
     best = choose(results)
     ceilings = compare_ceilings(report.ceilings, report.required_workers, catalogue)
     limits = judge_ceilings(ceilings, report.required_workers, catalogue)
@@ -47,6 +50,25 @@ def _told(result: Result, catalogue: Catalogue) -> Result:
     found = pointed(first, catalogue.checks[first.check], {}, result.origin)
     others = tuple(one for one in result.findings if one not in errors)
     return replace(result, cause=told.cause, findings=(found, *others))
+
+
+def _defects(result: Result, packages: Mapping[str, str], catalogue: Catalogue) -> tuple[Finding, ...]:
+    """What the installed versions add to a failure of our own client; nothing where that did not fail by them.
+
+    Only a client that goes on waiting after it was refused shows the hang: other refusals come out of it well. A
+    command of an entry runs in an environment of its own, and what was recorded in a program is told with it.
+    """
+    failed = next((one for one in result.stages if one.verdict is Verdict.FAILED), None)
+    if result.works is not False or failed is None or "command_found" in failed.facts or "recorded" in failed.facts:
+        return ()
+    exchange = deciding(failed)
+    hangs = any(link.type.endswith("TimeoutError") for chain in failed.failures for link in chain)
+    facts: dict[str, Fact] = {
+        "library": result.configuration.signed and failed.stage in (Stage.OPEN, Stage.LIST, Stage.CALL),
+        "refused": exchange is not None and exchange.complete and defects.refused(exchange.status),
+        "waited": hangs,
+    }
+    return defects.notes(catalogue, packages, facts, ())
 
 
 def _words(trace: Trace) -> Iterator[str]:

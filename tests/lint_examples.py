@@ -207,6 +207,11 @@ EXAMPLES = {
     "config-version-defect": Example(
         file=KIRO, fault=entry("«mcp-proxy-for-aws@1.3.1", URL), healthy=entry("mcp-proxy-for-aws@1.6.4", URL)
     ),
+    "config-noisy-log": Example(
+        file="Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json",
+        fault=proxy(URL, "--log-level", "«INFO"),
+        healthy=proxy(URL, "--log-level", "ERROR"),
+    ),
     "config-unknown-option": Example(
         file=KIRO, fault=proxy(URL, "«--sse-url"), healthy=proxy(URL, "--tool-timeout", "60")
     ),

@@ -494,6 +494,11 @@ def impatient_client(desk: Desk) -> Result:
     return desk.examine({"command": "uvx", "args": ["mcp-proxy-for-aws@latest", AWS_MCP], "timeout": 100})
 
 
+def refused_in_kiro(desk: Desk) -> Result:
+    args = ["mcp-proxy-for-aws@latest", FAULTS["auth/access-denied"].url(), "--service", "aws-mcp"]
+    return desk.examine({"command": "uvx", "args": [*args, "--region", "us-east-1"]})
+
+
 ENTRIES: dict[str, Callable[[Desk], Result]] = {
     "startup-arguments-refused": program("arguments"),
     "startup-proxy-arguments": wrong_arguments,
@@ -509,6 +514,7 @@ ENTRIES: dict[str, Callable[[Desk], Result]] = {
     "startup-no-answer": slow_program,
     "startup-refused": program("refusing"),
     "startup-slower-than-client": impatient_client,
+    "startup-connected-early": refused_in_kiro,
 }
 """The entry that makes each check about entries fire."""
 
@@ -522,9 +528,14 @@ def desk(lab: Lab, catalogue: Catalogue, tmp_path: Path) -> Desk:
 def test_a_check_about_an_entry_fires_and_is_the_only_cause(slug: str, desk: Desk) -> None:
     check = desk.catalogue.checks[slug]
     result = ENTRIES[slug](desk)
-    [finding] = result.findings
+    [finding] = [one for one in result.findings if one.check == slug]
     assert (finding.check, finding.cause, finding.severity) == (slug, check.cause, check.severity)
-    if check.severity is Severity.ERROR:
+    beside = check.severity is Severity.WARNING and check.on is Verdict.FAILED  # then something else is the cause
+    assert len(result.findings) == 1 + beside
+    if beside:
+        assert (result.works, result.cause) == (False, result.findings[0].cause)
+        assert result.findings[0].severity is Severity.ERROR
+    elif check.severity is Severity.ERROR:
         assert (result.works, result.cause) == (False, check.cause)
         assert result.stage in check.stage
     else:

@@ -662,8 +662,8 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "client-head-request": (head_of_knowledge,),
     "call-access-denied": (denied_through_mcp,),
     "client-package-broken": (printed_by("-c", "from mcp import NoSuchName"),),
-    "client-timeout-as-number": (
-        lambda _: "AttributeError: 'int' object has no attribute 'seconds'",
+    "client-timeout-type": (
+        lambda _: AttributeError("'int' object has no attribute 'seconds'"),
         lambda _: "AttributeError: 'float' object has no attribute 'total_seconds'",
     ),
     "client-metadata-after-signing": (

@@ -20,6 +20,7 @@ from mcpdoctor.model import Fact
 
 _OPERATIONS = "AWS_REGION"
 """The member of `_meta` that tells a server where to work."""
+_MORE_THAN_ERRORS = ("DEBUG", "INFO", "WARNING")
 
 
 def problems(subject: Subject, catalogue: Catalogue, known: Known, profiles: Profiles) -> Iterator[Problem]:
@@ -29,6 +30,7 @@ def problems(subject: Subject, catalogue: Catalogue, known: Known, profiles: Pro
     if proxy is None:
         return
     yield from _metadata(proxy, known)
+    yield from _log(subject, proxy)
     match = catalogue.owner(subject.endpoint.text) if subject.endpoint else None
     told = match is not None and any(one.name == _OPERATIONS for one in match.endpoint.meta)
     if told and not _files_of_its_own(subject):
@@ -38,6 +40,13 @@ def problems(subject: Subject, catalogue: Catalogue, known: Known, profiles: Pro
         if flag is not None:
             facts: dict[str, Fact] = {"left": match.endpoint.read_only, "title": match.endpoint.title}
             yield Problem(kind="read-only", at=flag.flag.at, facts=facts)
+
+
+def _log(subject: Subject, proxy: Proxy) -> Iterator[Problem]:
+    """A log that is written for nobody but a client that takes it for errors."""
+    level = proxy.arguments.value("--log-level")
+    if level is not None and subject.server.client.stderr_is_error and level.text in _MORE_THAN_ERRORS:
+        yield Problem(kind="log-shown-as-errors", at=level.at, facts={"level": level.text})
 
 
 def _metadata(proxy: Proxy, known: Known) -> Iterator[Problem]:

@@ -80,6 +80,7 @@ _PACKAGES = {
     "langchain_mcp_adapters": "langchain-mcp-adapters",
     "mcp": "mcp",
     "mcp_proxy_for_aws": "mcp-proxy-for-aws",
+    "pydantic": "pydantic",
     "strands": "strands-agents",
 }
 
@@ -844,6 +845,7 @@ def start() -> None:
 
 def _finish() -> None:
     """Write what the program ended with, and which versions its exchanges were made with."""
+    error = None
     with _harmless:
         error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
         if isinstance(error, BaseException):
@@ -851,12 +853,15 @@ def _finish() -> None:
     with _harmless:
         for exchange in list(_untold.values()):
             exchange.tell()
-        if next(_numbers) > 1:
+        broken = isinstance(error, ImportError)  # a package that cannot be imported is in no list of modules
+        if next(_numbers) > 1 or broken:
             from importlib.metadata import version
 
             used = {}
             for module, name in _PACKAGES.items():
                 with _harmless:  # imported from a directory that no package manager knows of
-                    if module in sys.modules:
+                    if module in sys.modules or broken:
                         used[name] = version(name)
-            _log.write("packages", versions=used)
+            # Of the modules of the proxy, the server is what the stdio proxy runs.
+            library = "mcp_proxy_for_aws.client" in sys.modules and "mcp_proxy_for_aws.server" not in sys.modules
+            _log.write("packages", versions=used, library=library)

@@ -28,6 +28,8 @@ def page(check: Check) -> str:
     elif check.about is About.FILE:
         rows.append(("judges", "files of clients and programs (`mcpdoctor lint`)"))
         rows.append(("put right by", "`mcpdoctor lint --fix`, where that is safe" if check.fix else "you"))
+    elif check.about is About.VERSION:
+        rows.append(("judges", "versions of packages, beside a failure (`mcpdoctor check`, `explain`, `run`)"))
     elif check.about is About.ENTRY:
         rows.append(("judges", "an entry of a client file (`mcpdoctor check --from`)"))
     elif check.probed:
