@@ -132,7 +132,7 @@ def read_text(text: str) -> Reading:
     said = [line for line in lines[:100] if line.strip()]
     reader = _Reader(short=len(said) <= _MAX_SHORT and not any(map(logged_in, said)))
     reader.feed(lines)
-    return replace(reader.result(), versions=versions_in(text), waited=_WAITED.search(text) is not None)
+    return replace(reader.result(), versions=versions_in(text), waited=_WAITED.search(text[-_MAX_TEXT:]) is not None)
 
 
 class _Reader:

@@ -49,6 +49,7 @@ _VERSION = re.compile(
     r"(mcp[-_]proxy[-_]for[-_]aws(?:-cli)?|fastmcp|mcp|pydantic|strands[-_]agents)(?:==|[@/-]|[ \t]{1,40}v?)"
     r"(\d{1,3}(?:\.\d{1,6}){1,3}(?:(?:a|b|rc|\.post|\.dev)\d{1,4})?)(?!\w|[.-]\d)"
 )
+_MOST_SEARCHED = 2**19
 # Instance metadata, and where packages come from.
 _ELSEWHERE = re.compile(r"169\.254\.|registry\.npmjs\.org|\bnpm (?:ERR|error)|pypi\.org|pythonhosted\.org")
 _FALLBACK = re.compile(r"\bSSE\b|\bsse\b|[fF]all(?:ing)? ?back")
@@ -309,6 +310,8 @@ def exchange_of(path: Sequence[Raised]) -> Exchange | None:
 def versions_in(text: str) -> dict[str, str]:
     """Versions that a text names, by package; none of a package of which it names several."""
     found: dict[str, set[str]] = {}
-    for package, version in _VERSION.findall(text):
-        found.setdefault(package.replace("_", "-"), set()).add(version)
+    # Of a long text, what a program was started with and what it ended with.
+    for part in (text[:_MOST_SEARCHED], text[_MOST_SEARCHED:][-_MOST_SEARCHED:]):
+        for package, version in _VERSION.findall(part):
+            found.setdefault(package.replace("_", "-"), set()).add(version)
     return {package: versions.pop() for package, versions in found.items() if len(versions) == 1}

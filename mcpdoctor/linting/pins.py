@@ -21,9 +21,12 @@ NEEDLES = (b"mcp", b"strands-agents", b"strands_agents")
 LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 _REQUIREMENTS = re.compile(r"(?:[\w.-]*requirements|constraints)[\w.-]*\.(?:txt|in)|[\w.-]+[-.]requirements\.txt")
 
-_LINE = re.compile(r"^[ \t]*([A-Za-z0-9][^#\n\\]{0,300}?)[ \t]*(?=(?:[ \t]--|[ \t]#|\\|\r|$))", re.MULTILINE)
+_LINE = re.compile(r"^[ \t]*+([A-Za-z0-9][^#\n\\]{0,300})", re.MULTILINE)
+_OPTIONS = re.compile(r"\s--")  # hashes and the like
 _LOCKED = re.compile(r'^\[\[packages?\]\]\r?\nname = "([^"\n]{1,100})"\r?\nversion = "([^"\n]{1,100})"', re.MULTILINE)
-_SCRIPT = re.compile(r"^# /// script[ \t]*\r?\n((?:#(?: [^\n]{0,500})?\r?\n){1,500}?)# ///[ \t]*$", re.MULTILINE)
+_SCRIPT = re.compile(r"^# /// script[ \t]*\r?$", re.MULTILINE)
+_KNOWN = re.compile(r"\s*(?:mcp|fastmcp|strands|pydantic)", re.IGNORECASE)  # reading a requirement takes its time
+_MOST_OF_A_HEADER = 16_000
 _CARET = re.compile(r"\^\s?(\d+(?:\.\d+){0,3})")
 _TILDE = re.compile(r"~\s?(\d+(?:\.\d+){0,3})")
 
@@ -61,7 +64,10 @@ def read(source: Source) -> tuple[Pin, ...]:
         except Unreadable:
             return ()
         return tuple(_project(root)) if isinstance(root, Table) else ()
-    found = (_of(match[1], source, match.start(1)) for match in _LINE.finditer(source.text))
+    lines = (
+        (_OPTIONS.split(match[1], maxsplit=1)[0].rstrip(), match.start(1)) for match in _LINE.finditer(source.text)
+    )
+    found = (_of(text, source, at) for text, at in lines)
     return tuple(one for one in found if one is not None)
 
 
@@ -70,14 +76,19 @@ def of_script(source: Source) -> tuple[Pin, ...]:
     block = _SCRIPT.search(source.text)
     if block is None:
         return ()
-    text = "\n".join(line[2:] for line in block[1].splitlines())
+    inside = []
+    for line in source.text[block.end() + 1 : block.end() + _MOST_OF_A_HEADER].splitlines():
+        if not line.startswith("#") or line.rstrip() == "# ///":
+            break
+        inside.append(line)
+    end = block.end() + 1 + sum(len(line) + 2 for line in inside)
     try:
-        dependencies = tomllib.loads(text).get("dependencies", ())
+        dependencies = tomllib.loads("\n".join(line[2:] for line in inside)).get("dependencies", ())
     except (ValueError, RecursionError):
         return ()
     found = []
     for one in dependencies if isinstance(dependencies, list) else ():
-        at = source.text.find(one, block.start(1), block.end(1)) if isinstance(one, str) and one else -1
+        at = source.text.find(one, block.end(), end) if isinstance(one, str) and one else -1
         found.append(_of(one, source, at) if at >= 0 else None)
     return tuple(one for one in found if one is not None)
 
@@ -87,6 +98,8 @@ def of_text(text: str, at: Value) -> Pin | None:
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
+    if not _KNOWN.match(text):
+        return None
     try:
         asked = Requirement(text.strip())
     except InvalidRequirement:
