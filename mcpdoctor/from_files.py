@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from fnmatch import fnmatch
 from pathlib import Path
 
 from mcpdoctor import provenance
@@ -390,7 +391,8 @@ class _Entry:
         proxy = self.reach.proxy
         if proxy is not None and proxy.version is not None:
             facts |= provenance.proxy_facts(".".join(map(str, proxy.version)))
-        if proxy is not None and self.server.client.connected_early:
+        path = Path(self.server.at.source.file).absolute().as_posix()
+        if proxy is not None and any(fnmatch(path, one) for one in self.server.client.connected_early):
             facts["connected_early"] = True
         return replace(cell, endpoint=match.endpoint if match else None, facts={**facts, **cell.facts})
 

@@ -275,10 +275,12 @@ class Conversation:
 
     def _of_start(self) -> dict[str, Fact]:
         secrets = self.secrets
+        found = locate(self.start) is not None
         return {
+            **({} if found else {"connected_early": False}),  # of what does not start, every client says so
             "command": clean(self.start.command[0], limit=200, secrets=secrets),
             "command_line": clean(self.start.shown, limit=400, secrets=secrets),
-            "command_found": locate(self.start) is not None,
+            "command_found": found,
             "command_elsewhere": clean(self.start.found, limit=300) if self.start.found else None,
             "elsewhere_note": f" Your shell finds {clean(self.start.found, limit=300)}." if self.start.found else "",
             "start_deadline_s": self.start_timeout_s,

@@ -437,8 +437,8 @@ class Desk:
     directory: Path
     start_timeout_s: float = 20.0
 
-    def examine(self, entry: dict[str, Any], *, run: bool = True) -> Result:
-        path = self.directory / ".kiro" / "settings" / "mcp.json"
+    def examine(self, entry: dict[str, Any], *, run: bool = True, file: str = "settings/mcp.json") -> Result:
+        path = self.directory / ".kiro" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"mcpServers": {"it": entry}}), encoding="utf-8")
         machine = from_files.Machine(
@@ -496,7 +496,9 @@ def impatient_client(desk: Desk) -> Result:
 
 def refused_in_kiro(desk: Desk) -> Result:
     args = ["mcp-proxy-for-aws@latest", FAULTS["auth/access-denied"].url(), "--service", "aws-mcp"]
-    return desk.examine({"command": "uvx", "args": [*args, "--region", "us-east-1"]})
+    entry = {"command": "uvx", "args": [*args, "--region", "us-east-1"]}
+    assert "startup-connected-early" not in {one.check for one in desk.examine(entry).findings}  # read by the IDE too
+    return desk.examine(entry, file="agents/agent.json")
 
 
 ENTRIES: dict[str, Callable[[Desk], Result]] = {
@@ -540,7 +542,8 @@ def test_a_check_about_an_entry_fires_and_is_the_only_cause(slug: str, desk: Des
         assert result.stage in check.stage
     else:
         assert result.works is True
-    assert (finding.file, finding.line) == (str(desk.directory / ".kiro" / "settings" / "mcp.json"), 1)
+    assert Path(finding.file).is_relative_to(desk.directory / ".kiro")
+    assert finding.line == 1
     for text in (finding.text, finding.remedy):
         assert "unknown" not in text.lower()
         assert not re.search(r"[{}]|None\b", text)

@@ -102,7 +102,7 @@ class Client:
         environment: what its programs get.
         anonymous: whether it talks to a server without signing in as long as the server lets it.
         stderr_is_error: whether it shows whatever a program writes to standard error as an error.
-        connected_early: whether the proxy says to it that it is connected before it has connected.
+        connected_early: of its files, those whose reader the proxy tells that it is connected before it has connected.
         defaults: values of environment variables in paths where they are not set.
         adds: what a snippet writes besides.
         notes: sentences for people who use it.
@@ -138,7 +138,7 @@ class Client:
     environment: Surroundings = Surroundings.UNKNOWN
     anonymous: bool = False
     stderr_is_error: bool = False
-    connected_early: bool = False
+    connected_early: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     adds: Adds = field(default_factory=Adds)
     notes: tuple[str, ...] = ()

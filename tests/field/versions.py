@@ -132,7 +132,8 @@ def _impatient(bench: Bench) -> Shown:
 
 
 def _green(bench: Bench) -> Shown:
-    return bench.check("--from", KIRO, files={KIRO: _file("uvx", "mcp-proxy-for-aws@latest", URL, "--service", "iam")})
+    entry = _file("uvx", "mcp-proxy-for-aws@latest", URL, "--service", "iam")
+    return bench.check("--from", ".kiro/agents/dev.json", files={".kiro/agents/dev.json": entry})
 
 
 def _proxy() -> str:
@@ -304,7 +305,7 @@ CASES = (
             "https://github.com/aws/mcp-proxy-for-aws/blob/main/mcp_proxy_for_aws/middleware/initialize_middleware.py",
         ),
         symptom="Kiro CLI shows the server as connected, and the first list of tools fails",
-        command="mcpdoctor check --from .kiro/settings/mcp.json",
+        command="mcpdoctor check --from .kiro/agents/dev.json",
         check="startup-connected-early",
         says="a green light does not mean that the endpoint is reachable",
         reproduce=_green,
