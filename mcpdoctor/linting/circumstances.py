@@ -57,10 +57,6 @@ def of_proxy(
             "insecure": urlsplit(url).scheme == "http" and name not in _LOCAL,
             "own_server": "bedrock-agentcore" in name,
         }
-        theirs, signed = profile.get("region"), proxy.region.value
-        facts["profile_region_ignored"] = bool(
-            theirs and signed and theirs != signed and proxy.operations.how is not How.METADATA
-        )
     return facts
 
 

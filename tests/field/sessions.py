@@ -12,15 +12,6 @@ OLD_CLIENT = """\
 RuntimeError: Unsupported protocol version from the server: 2025-03-26
 """
 
-NUMBER_AS_TIMEOUT = """\
-Traceback (most recent call last):
-  File "/srv/agent/main.py", line 31, in <module>
-    asyncio.run(main())
-  File "/srv/agent/.venv/lib/python3.10/site-packages/mcp/client/streamable_http.py", line 439, in streamablehttp_client
-    timeout=httpx.Timeout(timeout.seconds, read=sse_read_timeout.seconds),
-AttributeError: 'int' object has no attribute 'seconds'
-"""
-
 WAITING = """\
 import asyncio
 import sys
@@ -192,15 +183,6 @@ CASES = (
         check="runtime-failure",
         says="Look at the log of the runtime in CloudWatch",
         reproduce=_runtime_failure,
-    ),
-    Case(
-        rows=("60d",),
-        reported=("awslabs/agentcore-samples#175", "awslabs/agentcore-samples#176"),
-        symptom="AttributeError: 'int' object has no attribute 'seconds'",
-        command="mcpdoctor explain traceback.txt",
-        check="client-timeout-as-number",
-        says="timeout=timedelta(seconds=30)",
-        reproduce=lambda bench: bench.explain(NUMBER_AS_TIMEOUT),
     ),
     Case(
         rows=("60e",),

@@ -181,15 +181,6 @@ CASES = (
         reproduce=_linted("uvx", "mcp-proxy-for-aws@1.5.0", URL, "--profile", "a", aws=PROFILES),
     ),
     Case(
-        rows=("14",),
-        reported=("aws/mcp-proxy-for-aws#346",),
-        symptom="operations go to the region of the URL, though the profile has another",
-        command="mcpdoctor lint",
-        check="config-version-defect",
-        says="lets the server work in the region of the URL",
-        reproduce=_linted("uvx", "mcp-proxy-for-aws@1.6.3", URL, "--profile", "a", aws=PROFILES),
-    ),
-    Case(
         rows=("16",),
         reported=("aws/mcp-proxy-for-aws#293",),
         symptom="hangs at start on Windows, where the profile has credential_process",
