@@ -25,6 +25,7 @@ FILE = "defects.toml"
 CHECK = "version-known-defect"
 """The check whose finding stands beside a failure that a defect shows as."""
 
+_NAMES_ANEW = "proxy-session-name"
 _REFUSED_FROM, _REPORTED = 400, (404,)
 """mcp itself reports a 404 to whoever waits; other refusals are what some versions never come back from."""
 _THIN = ("mcp-proxy-for-aws-cli", "mcp-proxy-for-aws")
@@ -227,6 +228,18 @@ def notes(
         }
         found.append(finding_of(check, said))
     return tuple(found)
+
+
+def proxy_facts(version: str) -> dict[str, Fact]:
+    """What the version of the proxy means for a credential.
+
+    Args:
+        version: of mcp-proxy-for-aws; what is no version is taken for one without the defect.
+    """
+    has = exactly(version)
+    anew = any(has and _has(has, one.affected) for one in known_defects() if one.name == _NAMES_ANEW)
+    shown = version if has is None or has.least is None else ".".join(map(str, (*has.least.release, 0, 0)[:3]))
+    return {"proxy_version": shown, "proxy_names_anew": anew}
 
 
 def refused(status: int | None) -> bool:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mcpdoctor import provenance
+from mcpdoctor import defects
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.clients import (
     By,
@@ -390,7 +390,7 @@ class _Entry:
             facts["pass_on"] = self.pass_on([name for name in withheld if name in _PROFILE_VARIABLES] or withheld)
         proxy = self.reach.proxy
         if proxy is not None and proxy.version is not None:
-            facts |= provenance.proxy_facts(".".join(map(str, proxy.version)))
+            facts |= defects.proxy_facts(".".join(map(str, proxy.version)))
         path = Path(self.server.at.source.file).absolute().as_posix()
         if proxy is not None and any(fnmatch(path, one) for one in self.server.client.connected_early):
             facts["connected_early"] = True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from mcpdoctor import credentials, probes, provenance
+from mcpdoctor import credentials, defects, probes, provenance
 from mcpdoctor.credentials import Resolved
 from mcpdoctor.failures import unwrap
 from mcpdoctor.model import Configuration, Fact, Stage, Trace, Verdict
@@ -66,7 +66,7 @@ class Identities:
             facts["partition_matches"] = None if there is None or mine is None else there == mine
             if given is None:  # of another program, the file says which proxy it is
                 installed = _installed("mcp-proxy-for-aws")
-                facts |= provenance.proxy_facts(installed) if installed else {}
+                facts |= defects.proxy_facts(installed) if installed else {}
         return facts
 
     async def signer(

@@ -531,10 +531,10 @@ async def list_tools(one: ClientSession, facts: dict[str, Fact], *, never_empty:
     facts["tools"] = tuple(names)
     if refused := tuple(name for name in names if not _BEDROCK_TOOL.fullmatch(name)):
         facts["tools_bedrock_refuses"] = refused
-    if never_empty and not names:
-        raise Refused
     if names or offered:
         facts["tool_count"] = len(names)
+    if never_empty and not names:
+        raise Refused
 
 
 async def call_tool(

@@ -162,23 +162,6 @@ def sts_host(region: str | None, partition: str | None) -> tuple[str, str]:
     return one.sts.replace("{region}", chosen), chosen
 
 
-def proxy_facts(version: str) -> dict[str, Fact]:
-    """What the version of the proxy means for a credential, by `checks/defects.toml`.
-
-    Args:
-        version: of mcp-proxy-for-aws.
-    """
-    defect = dict(catalogue.tables(catalogue.locate() / "defects.toml")).get("proxy-session-name", {})
-    since, until = (_numbers(str(defect.get(key, "0"))) for key in ("since", "until"))
-    shown = ".".join(map(str, _numbers(version)))
-    return {"proxy_version": shown, "proxy_names_anew": since <= _numbers(version) < until}
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    found = [int(part) for part in re.findall(r"\d{1,6}", version)[:3]]
-    return (*found, 0, 0, 0)[:3]
-
-
 # profiles -------------------------------------------------------------------------------------------------------------
 
 

@@ -245,3 +245,11 @@ def test_run_names_the_defect_of_the_version_that_the_program_has(version: str, 
     assert "access-denied: " in done.stderr
     assert ("[version-known-defect]" in done.stderr) is (version == "1.6.0")
     assert ("mcp-proxy-for-aws 1.6.0 waits for ever" in " ".join(done.stderr.split())) is (version == "1.6.0")
+
+
+@pytest.mark.parametrize(
+    ("version", "anew"),
+    [("1.5.0", False), ("1.6.0", True), ("1.6", True), ("1.6.1", True), ("1.6.2", False), ("1.7.0", False)],
+)
+def test_which_proxies_name_their_sessions_anew(version: str, anew: bool) -> None:
+    assert defects.proxy_facts(version)["proxy_names_anew"] is anew

@@ -290,14 +290,6 @@ def test_botocore_does_prefer_the_keys(here: Path, monkeypatch: pytest.MonkeyPat
     assert resolve("profile:base", environ=os.environ).credentials.access_key == accounts.DEFAULT.access_key_id
 
 
-@pytest.mark.parametrize(
-    ("version", "anew"),
-    [("1.5.0", False), ("1.6.0", True), ("1.6", True), ("1.6.1", True), ("1.6.2", False), ("1.7.0", False)],
-)
-def test_which_proxies_name_their_sessions_anew(version: str, anew: bool) -> None:
-    assert provenance.proxy_facts(version)["proxy_names_anew"] is anew
-
-
 @given(
     profiles=st.dictionaries(
         st.text(max_size=5),

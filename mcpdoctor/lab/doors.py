@@ -292,7 +292,7 @@ class Door:
     def _without_session(self, request: Request) -> Answer | None:
         """What is answered by path and method alone."""
         if "/.well-known/" in request.path:
-            return self._metadata(request) if self.service.family == "aws-mcp" else not_found()
+            return self._metadata(request) if self.service.family in ("aws-mcp", "bearer") else not_found()
         if request.method in {"POST", "DELETE"}:
             return None
         match self.service.family:
@@ -308,7 +308,8 @@ class Door:
     def _metadata(self, request: Request) -> Answer:
         base = self._base(request)
         issuer = logins.sign_in(request, self.service.region or "", by_name=request.host == self.service.host)
-        return in_json({"resource": f"{base}/mcp", "authorization_servers": [issuer]}, headers=edge())
+        path = self.service.paths[0].rstrip("/") if request.host == self.service.host else "/mcp"
+        return in_json({"resource": f"{base}{path}", "authorization_servers": [issuer]}, headers=edge())
 
     def _base(self, request: Request) -> str:
         # By path the lab must not send anybody to the real name; under the real name it says what AWS says.

@@ -189,8 +189,8 @@ WIRE_FAULTS: tuple[Fault, ...] = (
     Fault(
         stage="http",
         name="redirect-slash",
-        summary="308 to the same URL with a slash at its end.",
-        answer=always(Answer(status=308, headers=(("location", "/fault/http/redirect-slash/mcp/"),))),
+        summary="301 to the same URL with a slash at its end.",
+        answer=always(Answer(status=301, headers=(("location", "/fault/http/redirect-slash/mcp/"),))),
     ),
     Fault(
         stage="list",

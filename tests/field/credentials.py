@@ -76,11 +76,6 @@ def _codex(bench: Bench) -> Shown:
     return bench.check("--from", ".codex/config.toml", environ={**instance, "AWS_PROFILE": "base"}, files=files)
 
 
-def _process_on_windows(bench: Bench) -> Shown:
-    config = "[profile corp]\ncredential_process = corp-keys\nregion = us-east-1\n"
-    return bench.lint({KIRO: _entry("mcp-proxy-for-aws@1.5.0", URL, "--profile", "corp"), CONFIG: config})
-
-
 def _docker(bench: Bench) -> Shown:
     image = "public.ecr.aws/mcp-proxy-for-aws/mcp-proxy-for-aws:latest"
     args = ("run", "-i", "--rm", "--volume", "/home/me/.aws:/app/.aws:ro", image, URL)
@@ -192,15 +187,6 @@ CASES = (
         check="auth-variables-withheld",
         says='env_vars = ["AWS_PROFILE"]',
         reproduce=_codex,
-    ),
-    Case(
-        rows=("16",),
-        reported=("aws/mcp-proxy-for-aws#293",),
-        symptom="Hangs at start on Windows",
-        command="mcpdoctor lint",
-        check="config-version-defect",
-        says="hangs on Windows where the profile uses credential_process",
-        reproduce=_process_on_windows,
     ),
     Case(
         rows=("17",),

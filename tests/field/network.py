@@ -88,7 +88,7 @@ CASES = (
         symptom="The agent hangs after an event stream was aborted",
         command="mcpdoctor check URL",
         check="http-stream-cut",
-        says="that stream is cut after",
+        says="that stream ended after",
         reproduce=_stream_cut,
     ),
 )
