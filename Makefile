@@ -30,10 +30,11 @@ unit: $(VENV)/.dev
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.dev
 	$(BIN)/python -m mcpdoctor.render.pages > docs/checks.md
 	$(BIN)/python -m mcpdoctor.render.guides docs/clients
 	$(BIN)/mcpdoctor render --schema > docs/report.schema.json
+	cd tests && $(abspath $(BIN))/python -m field.page > ../docs/field-cases.md
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.run

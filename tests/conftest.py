@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +45,13 @@ def _scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "no-such-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return home
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many of the problems that users reported were named."""
+    cases = sys.modules.get("test_field_cases")
+    if cases is not None and cases.NAMED:
+        terminalreporter.write_line(f"Reported problems that were named: {len(cases.NAMED)} of {len(cases.ROWS)}.")
 
 
 @pytest.fixture(scope="session")
