@@ -435,6 +435,7 @@ class Report:
         ceilings: one for each configuration that was measured.
         required_workers: how many parallel workers were asked for; None where nothing was.
         lint: what `mcpdoctor lint` found, by file and line.
+        lint_files: how many files it looked into.
         findings: of the run as a whole; those of one configuration are in its result.
     """
 
@@ -450,6 +451,7 @@ class Report:
     ceilings: tuple[Ceiling, ...] = ()
     required_workers: int | None = None
     lint: tuple[LintFinding, ...] = ()
+    lint_files: int = 0
     findings: tuple[Finding, ...] = ()
 
 

@@ -96,7 +96,7 @@ def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], f
     configuration that a suite expects to fail fails with the cause it names. Where only ceilings were measured, it is
     one of which a session was opened. Where workers are required, its best configuration is measured and allows them.
     """
-    if report.lint and not results and not report.ceilings:
+    if (report.lint or report.lint_files) and not results and not report.ceilings:
         return int(fail_on is not None and any(one.severity.weight >= fail_on.weight for one in report.lint))
     results = [result for result in results if not result.untried]
     if not results and not report.ceilings:

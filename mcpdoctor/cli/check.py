@@ -149,6 +149,7 @@ def check(
       mcpdoctor check http://127.0.0.1:3001/mcp --tool echo --arguments '{"message": "hi"}'
       mcpdoctor check --suite preflight --format json -o table:report.txt
       mcpdoctor check aws-mcp --revisions
+      mcpdoctor check --suite preflight --format github -o report.xml -o report.html
       mcpdoctor check aws-mcp --require-workers 8 --yes
       mcpdoctor check --from .kiro/settings/mcp.json:aws-mcp
       mcpdoctor check --from auto --run-commands

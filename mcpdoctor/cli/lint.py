@@ -4,49 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mcpdoctor.cli import options
+from mcpdoctor.cli.showing import show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.clients.known import Known
     from mcpdoctor.linting import Gathered, Linted
     from mcpdoctor.model import LintFinding
 
-FORMATS = ("table", "json", "github", "sarif")
-SUFFIXES = {".json": "json", ".txt": "table", ".sarif": "sarif"}
-
-
-def _outputs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
-    return options.read_outputs(values, FORMATS, SUFFIXES)
-
 
 @click.command(context_settings=options.CONTEXT)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    help="How to print; github is for annotations in a workflow.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    metavar="[FORMAT:]FILE",
-    callback=_outputs,
-    help="Write the findings to a file too.",
-)
+@options.form("How to print; github is for annotations in a workflow.")
+@options.output("Write the findings to a file too; its ending names the format. Repeatable.")
 @click.option("--fix", is_flag=True, help="Rewrite what is safe to rewrite; shows the difference first.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
 @click.option(
@@ -88,10 +65,11 @@ def lint(
     Exit codes: 0 no finding at or above --fail-on, 1 there is one, 2 usage or a PATH that cannot be read,
     3 no file to examine.
     """
-    from mcpdoctor import linting
+    from mcpdoctor import __version__, linting
     from mcpdoctor.catalogue import load
     from mcpdoctor.clients.known import known
     from mcpdoctor.defects import known_defects
+    from mcpdoctor.model import Report
     from mcpdoctor.redaction import clean
 
     catalogue, clients = load(checks_dir, stems=("config",)), known()
@@ -122,8 +100,8 @@ def lint(
         click.echo("No file of an MCP client was found for this user or in this directory; name a PATH.", err=True)
         code = 3
     code = 2 if state.refused else code
-    ended = _Ended(findings=findings, files=state.files, catalogue=catalogue, code=code)
-    _show(ended, form, outputs, quiet=quiet)
+    report = Report(mcpdoctor=__version__, exit_code=code, lint=tuple(findings), lint_files=state.files)
+    show(report, form, outputs, quiet=quiet, verbose=0)
     if state.refused:
         raise options.Refusal(clean(" ".join(state.refused), limit=2000))
     sys.exit(code)
@@ -154,48 +132,3 @@ def _rewritten(
         refused.append(str(error))
         return file
     return after
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended:
-    """What a run of lint found, ready to be drawn."""
-
-    findings: Sequence[LintFinding]
-    files: int
-    catalogue: Catalogue
-    code: int
-
-
-def _show(ended: _Ended, form: str, outputs: tuple[tuple[str, Path], ...], *, quiet: bool) -> None:
-    """Write the findings to the files that were asked for, and to standard output."""
-    from mcpdoctor.cli.showing import columns, in_color
-
-    color = in_color()
-    troubles = []
-    for file_form, path in outputs:
-        try:
-            path.write_text(_drawn(ended, file_form), encoding="utf-8")
-        except OSError as error:
-            troubles.append(f"{path}: cannot be written: {error.strerror or error}.")
-    click.echo(_drawn(ended, form, color=color, width=columns(), quiet=quiet), nl=False, color=color)
-    if troubles:
-        raise options.Refusal(" ".join(troubles))
-
-
-def _drawn(ended: _Ended, form: str, *, color: bool = False, width: int = 120, quiet: bool = False) -> str:
-    from mcpdoctor import __version__
-
-    if form == "json":
-        from mcpdoctor.model import Report
-        from mcpdoctor.render.report_json import dumps
-
-        return dumps(Report(mcpdoctor=__version__, exit_code=ended.code, lint=tuple(ended.findings)))
-    if form == "sarif":
-        from mcpdoctor.render import sarif
-
-        return sarif.dumps(ended.findings, ended.catalogue.checks, __version__)
-    from mcpdoctor.render import lint as drawing
-
-    if form == "github":
-        return drawing.workflow_commands(ended.findings)
-    return drawing.lines(ended.findings, ended.files, color=color, width=width, quiet=quiet)

@@ -7,11 +7,14 @@ they stand above the command.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from mcpdoctor.render import FORMATS, SUFFIXES
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -83,30 +86,28 @@ def together(*declarations: Callable[[Any], Any]) -> Callable[[F], F]:
     return declare
 
 
-def read_formats(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
-    """Read `[FORMAT:]FILE` with the formats of a report."""
-    if not values:
-        return ()  # without an import: a program may be waiting to start
+def read_outputs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    """Read `[FORMAT:]FILE`; the ending of the file names the format where nothing else does.
 
-    from mcpdoctor.render import FORMATS, SUFFIXES
-
-    return read_outputs(values, FORMATS, SUFFIXES)
-
-
-def read_outputs(
-    values: tuple[str, ...], formats: tuple[str, ...], suffixes: dict[str, str]
-) -> tuple[tuple[str, Path], ...]:
-    """Read `[FORMAT:]FILE`; the ending of the file names the format where nothing else does."""
-    found = []
+    What can be known of a file that cannot be written is said here, before anything is sent.
+    """
+    found: list[tuple[str, Path]] = []
     for value in values:
         form, colon, name = value.partition(":")
-        if not (colon and form in formats):
-            form, name = suffixes.get(Path(value).suffix.lower(), ""), value
+        if not (colon and form in FORMATS):
+            endings = [one for one in SUFFIXES if value.lower().endswith(one)]
+            form, name = SUFFIXES[max(endings, key=len)] if endings else "", value
         if not form:
-            raise click.BadParameter(f"{value} does not say its format; write FORMAT:FILE with {' or '.join(formats)}.")
+            raise click.BadParameter(
+                f"{value} does not say its format; write FORMAT:FILE with {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+            )
         path = Path(name)
         if not name or path.is_dir() or not path.parent.is_dir():
             raise click.BadParameter(f"{name or value} cannot be written: its directory does not exist, or it is one.")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise click.BadParameter(f"{name} cannot be written: permission denied.")
+        if path.resolve() in {other.resolve() for _, other in found}:
+            raise click.BadParameter(f"{name} is named twice; give each report a file of its own.")
         found.append((form, path))
     return tuple(found)
 
@@ -343,15 +344,13 @@ machines = together(
 
 def form(text: str) -> Callable[[F], F]:
     """`--format` of a report on standard output; the commands word its help differently."""
-    return click.option(
-        "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help=text
-    )
+    return click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help=text)
 
 
 def output(text: str) -> Callable[[F], F]:
     """`--output`, into files; the commands word its help differently."""
     return click.option(
-        "-o", "--output", "outputs", multiple=True, metavar="[FORMAT:]FILE", callback=read_formats, help=text
+        "-o", "--output", "outputs", multiple=True, metavar="[FORMAT:]FILE", callback=read_outputs, help=text
     )
 
 
@@ -378,7 +377,7 @@ verbose = click.option("-v", "--verbose", count=True, help="Show every stage; tw
 
 report = together(
     form("Format of the report on standard output."),
-    output("Write the report to a file too."),
+    output("Write the report to a file too; its ending names the format. Repeatable: -o x.xml -o html:report.html"),
     fail_on,
     checks,
     quiet("No progress, and one line a target in place of the table."),

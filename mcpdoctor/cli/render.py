@@ -14,7 +14,7 @@ from mcpdoctor.cli.showing import show
 @click.command(context_settings=options.CONTEXT)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False, metavar="REPORT.json")
 @options.form("Format to draw.")
-@options.output("Write to a file too.")
+@options.output("Write to a file too; its ending names the format. Repeatable.")
 @click.option("--as-judged", is_flag=True, help="Keep the findings of the report; do not judge it again.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of a report, and nothing else.")
 @options.fail_on
@@ -41,6 +41,7 @@ def render(
     \b
     Examples:
       mcpdoctor check --format json > report.json; mcpdoctor render report.json
+      mcpdoctor render report.json -o report.html -o junit:report.xml
       mcpdoctor render --schema
     """
     from mcpdoctor.catalogue import load

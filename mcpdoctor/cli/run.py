@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mcpdoctor.cli import options
-from mcpdoctor.cli.showing import columns, in_color
+from mcpdoctor.cli.showing import columns, in_color, written
 
 if TYPE_CHECKING:
     from mcpdoctor.running import Run
@@ -89,7 +89,5 @@ def explain_run(
         say("\n" + "\n".join(filter(None, (drawn, "" if silent else str(explanation)))) + "\n")
     for form, path in outputs:
         report = ended.report(recording, catalogue, explanation.findings)
-        try:
-            path.write_text(draw(report, form), encoding="utf-8")
-        except OSError as error:
-            say(f"{path}: cannot be written: {error.strerror or error}.\n")
+        if trouble := written(path, draw(report, form)):
+            say(f"{trouble}\n")

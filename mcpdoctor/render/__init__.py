@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from mcpdoctor.model import Report
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-FORMATS = ("table", "json")
+if TYPE_CHECKING:
+    from mcpdoctor.model import Report
+
+FORMATS = ("table", "json", "junit", "markdown", "github", "sarif", "html", "openmetrics")
 """What a report can be drawn as."""
 
-SUFFIXES = {".json": "json", ".txt": "table"}
+SUFFIXES = {
+    ".json": "json",
+    ".txt": "table",
+    ".xml": "junit",
+    ".md": "markdown",
+    ".sarif": "sarif",
+    ".sarif.json": "sarif",
+    ".html": "html",
+    ".htm": "html",
+    ".prom": "openmetrics",
+}
 """File name endings that name a format by themselves."""
 
 
 def draw(
     report: Report, form: str, *, color: bool = False, width: int = 120, verbose: int = 0, quiet: bool = False
 ) -> str:
-    """Draw `report` as `form`.
+    """Draw `report` as `form`; but for `table`, the same report always gives the same text.
 
     Args:
         report: judged.
         form: one of FORMATS.
-        color: ANSI colours, for a terminal.
-        width: columns of the terminal.
-        verbose: 1 adds the stages, 2 the exchanges.
-        quiet: one line a target.
+        color: of a table: ANSI colours, for a terminal.
+        width: of a table: columns of the terminal.
+        verbose: of a table: 1 adds the stages, 2 the exchanges.
+        quiet: of a table: one line a target.
 
     Returns:
         The text, with a line end at its end.
@@ -31,14 +45,20 @@ def draw(
         from mcpdoctor.render.hiding import hidden
 
         report = hidden(report)
-    if form == "json":
-        from mcpdoctor.render.report_json import dumps
+    if form == "table":
+        return _table(report, color=color, width=width, verbose=verbose, quiet=quiet)
+    # Each is imported where it is needed: nobody waits for the others.
+    module = import_module(f"mcpdoctor.render.{'report_json' if form == 'json' else form}")
+    return str(module.dumps(report))
 
-        return dumps(report)
-    if report.lint and not report.results and not report.ceilings:
+
+def _table(report: Report, *, color: bool, width: int, verbose: int, quiet: bool) -> str:
+    from mcpdoctor.render.digest import quieted
+
+    if (report.lint or report.lint_files) and not report.results and not report.ceilings:
         from mcpdoctor.render.lint import lines
 
-        return lines(report.lint, len({one.file for one in report.lint}), color=color, width=width, quiet=quiet)
+        return quieted(lines(report.lint, report.lint_files, color=color, width=width, quiet=quiet))
     from mcpdoctor.render.table import table
 
-    return table(report, color=color, width=width, verbose=verbose, quiet=quiet)
+    return quieted(table(report, color=color, width=width, verbose=verbose, quiet=quiet))

@@ -1,15 +1,14 @@
-"""Draw what lint found: as compilers print it, and as annotations of GitHub."""
+"""Draw what lint found, as compilers print it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mcpdoctor.limits import plural
 from mcpdoctor.model import LintFinding, Severity
 from mcpdoctor.render.drawing import Paint, wrapped
 
 _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
-_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
 def lines(
@@ -33,11 +32,12 @@ def lines(
         if not quiet:
             drawn += wrapped(one.remedy, width, "    ")
     if not quiet:
-        drawn.append(_summary(findings, files))
+        drawn.append(summary(findings, files))
     return "".join(f"{line}\n" for line in drawn)
 
 
-def _summary(findings: Sequence[LintFinding], files: int) -> str:
+def summary(findings: Sequence[LintFinding], files: int) -> str:
+    """How much was found, and in how many files."""
     of = f"in {plural(files, 'file')}"
     counts = [(severity, sum(one.severity is severity for one in findings)) for severity in Severity]
     found = [plural(count, _noun(severity)) for severity, count in counts if count]
@@ -48,20 +48,3 @@ def _summary(findings: Sequence[LintFinding], files: int) -> str:
 
 def _noun(severity: Severity) -> str:
     return "note" if severity is Severity.INFO else severity.value
-
-
-def workflow_commands(findings: Iterable[LintFinding]) -> str:
-    """Workflow commands that GitHub shows beside the lines of a change."""
-    return "".join(
-        f"::{_LEVELS[one.severity]} file={_property(one.file)},line={one.line},col={one.column},"
-        f"title={_property(one.check)}::{_data(f'{one.text} {one.remedy}')}\n"
-        for one in findings
-    )
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,21 @@ from mcpdoctor.model import SCHEMA_VERSION, Report, Unusable
 MAX_FILE = 64 * 2**20
 """Bytes of a report file that are read at most."""
 
+_COMMAND = re.compile(r"##(?=\w{0,20}\[)")
+# A backslash, a character above U+FFFF, or half of one: the name of a file may hold that.
+_ESCAPES = re.compile(r"\\\\|\\ud[89ab]\w\w\\ud[c-f]\w\w|(?P<lone>\\ud[89a-f]\w\w)")
+
 
 def dumps(report: Report) -> str:
     """The report as JSON text; plain ASCII, so that no terminal or log can be misled by it."""
-    return json.dumps(asdict(report), indent=2) + "\n"
+    return ascii_json(asdict(report)) + "\n"
+
+
+def ascii_json(document: object) -> str:
+    """JSON in plain ASCII that is valid UTF-8 when it is read, and holds nothing that a CI system obeys in a log."""
+    drawn = json.dumps(document, indent=2)
+    drawn = _COMMAND.sub(r"\\u0023#", drawn)
+    return _ESCAPES.sub(lambda found: "\\ufffd" if found["lone"] else found[0], drawn) if "\\ud" in drawn else drawn
 
 
 def loads(text: str, *, source: str = "the report") -> Report:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from mcpdoctor.credentials import profile_of
-from mcpdoctor.inference import why_given
-from mcpdoctor.model import Cause, Configuration, Finding, Report, Result, Severity, Stage, Trace, Verdict, trace_of
-from mcpdoctor.redaction import clean
+from mcpdoctor.model import Report, Result, Severity, Stage, Trace, Verdict, trace_of
 from mcpdoctor.render import ceilings
+from mcpdoctor.render.digest import (
+    NAME,
+    TEXT,
+    Told,
+    correction,
+    distinct,
+    ended,
+    proxy_notes,
+    result_word,
+    snippets,
+)
 from mcpdoctor.render.drawing import Paint, plain, rows, wrapped
-from mcpdoctor.snippets.code import fragment
-from mcpdoctor.snippets.libraries import libraries
 
 HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
 _COLORS = {
@@ -31,7 +36,7 @@ _SEVERITY_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.
 def table(report: Report, *, color: bool = False, width: int = 120, verbose: int = 0, quiet: bool = False) -> str:
     """Draw `report`; see `mcpdoctor.render.draw` for the arguments."""
     if quiet:
-        return "".join(f"{line}\n" for line in (*_short(report), *ceilings.short(report)))
+        return "".join(f"{line}\n" for line in (*short(report), *ceilings.short(report)))
     if not report.results and not report.ceilings:
         why = "the suite names no target" if report.interrupted is None else "the run ended before"
         return f"Nothing was examined: {why}.\n"
@@ -46,21 +51,13 @@ def table(report: Report, *, color: bool = False, width: int = 120, verbose: int
     parts += _revisions(report.results, width)
     parts += _best(report, paint, width)
     parts += ceilings.ceilings(report, paint, width, verbose)
-    parts += [_finding(finding, places, paint, width) for finding, places in _distinct(report)]
+    parts += [_finding(told, paint, width) for told in distinct(report)]
     return "\n\n".join(parts) + "\n"
 
 
-def result_word(result: Result) -> str:
-    """How a configuration ended, in a word or two."""
-    if result.expected is not None and result.cause is result.expected:
-        return "as expected"
-    if result.untried:
-        return "not tried"
-    if result.works:
-        return "works"
-    if result.works is False:
-        return "fails"
-    return "throttled" if result.cause is Cause.RATE_LIMITED else "unknown"
+def short(report: Report) -> Iterator[str]:
+    """One line for each target."""
+    yield from (f"{one.target}: {one.words}" for one in ended(report))
 
 
 def _rows(results: Iterable[Result], paint: Paint, width: int) -> str:
@@ -82,26 +79,6 @@ def _rows(results: Iterable[Result], paint: Paint, width: int) -> str:
         )
     words = {word: paint(word, fg=color) for word, color in _COLORS.items()}
     return rows(HEADERS, cells, width, {HEADERS.index("result"): words})
-
-
-def _short(report: Report) -> Iterator[str]:
-    best = {one.target: one.configuration for one in report.best}
-    for target in dict.fromkeys(result.target for result in report.results):
-        if target in best:
-            one = best[target]
-            if one.transport == "stdio":
-                yield f"{target}: works: its command was started"
-                continue
-            signed = f"signed for {one.service} in {one.region} with {one.credential}" if one.signed else "unsigned"
-            yield f"{target}: works: {one.endpoint} {f'with {one.credential}' if one.bearer else signed}"
-            continue
-        mine = [result for result in report.results if result.target == target]
-        if all(result.untried for result in mine):
-            yield f"{target}: not tried: {mine[0].stages[0].reason}"
-            continue
-        causes = dict.fromkeys(result.cause.value if result.cause else "unknown" for result in mine)
-        words = "fails as expected" if {"as expected"} == set(map(result_word, mine)) else "does not work"
-        yield f"{target}: {words}: {', '.join(causes)}"
 
 
 def _stages(result: Result, paint: Paint, *, exchanges: bool) -> str:
@@ -176,16 +153,8 @@ def _best(report: Report, paint: Paint, width: int) -> Iterator[str]:
     """What to paste, the signed ones first; the same snippet once. Entries of files that work stay as they are."""
     read = {result.target for result in report.results if result.origin is not None}
     yield from _entries(report, paint, width)
-    targets: dict[str, list[str]] = {}
-    notes: dict[str, tuple[str, str]] = {}
-    strands = libraries()["strands"]
-    for one in sorted(report.best, key=lambda best: not best.configuration.signed):
-        if one.target not in read:
-            snippet = fragment(strands, one.configuration)
-            targets.setdefault(snippet, []).append(one.target)
-            if told := _proxy(one.configuration):
-                notes[snippet] = told
-    for number, (snippet, names) in enumerate(targets.items()):
+    notes = proxy_notes(report)
+    for number, (snippet, names) in enumerate(snippets(report)):
         words = "Use this" if number == 0 else "Works too"
         head = paint(f"{words} ({', '.join(names)}):", fg="green", bold=True)
         drawn = f"{head}\n\n{textwrap.indent(snippet, '    ')}"
@@ -199,19 +168,9 @@ def _best(report: Report, paint: Paint, width: int) -> Iterator[str]:
         if target not in {one.target for one in report.best} | read
     ]
     if missing:
-        yield paint(f"No configuration works for {', '.join(missing)}.", fg="red", bold=True)
-
-
-def _proxy(one: Configuration) -> tuple[str, str] | None:
-    """The arguments of the proxy, and why all of them are needed, where it would not find them by itself."""
-    if not one.signed or not one.service or not one.region:
-        return None
-    why = why_given(one.endpoint, one.service, one.region)
-    if why is None:
-        return None
-    profile = profile_of(one.credential)
-    words = ["mcp-proxy-for-aws", one.endpoint, "--service", one.service, "--region", one.region]
-    return shlex.join([*words, *(("--profile", profile) if profile else ())]), why
+        yield paint(
+            f"No configuration works for {', '.join(plain(one, NAME) for one in missing)}.", fg="red", bold=True
+        )
 
 
 def _entries(report: Report, paint: Paint, width: int) -> Iterator[str]:
@@ -235,23 +194,8 @@ def _entries(report: Report, paint: Paint, width: int) -> Iterator[str]:
         yield "\n".join([paint(words, fg=color, bold=True), *lines])
 
 
-def _distinct(report: Report) -> list[tuple[Finding, int]]:
-    """Each finding once, with how many configurations it stands against; the worst first.
-
-    Two findings of configurations are the same when their check and remedy are: the text may name another host. Those
-    of the run, about ceilings, hold figures that differ.
-    """
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in report.findings:
-        groups.setdefault((finding.check, finding.text), []).append(finding)
-    for finding in (one for result in report.results for one in result.findings):
-        place = f"{finding.file}:{finding.line}:{finding.column}" if finding.file else ""
-        groups.setdefault((finding.check, f"{place} {finding.remedy}"), []).append(finding)
-    found = [(group[0], len(group)) for group in groups.values()]
-    return sorted(found, key=lambda pair: -pair[0].severity.weight)
-
-
-def _finding(finding: Finding, places: int, paint: Paint, width: int) -> str:
+def _finding(told: Told, paint: Paint, width: int) -> str:
+    finding, places = told.finding, len(told.places)
     kind = paint(finding.severity.value, fg=_SEVERITY_COLORS[finding.severity], bold=True)
     more = f" ({places} configurations)" if places > 1 else ""
     lines = [f"{kind} {paint(finding.title, bold=True)} [{finding.check}]{more}"]
@@ -260,10 +204,7 @@ def _finding(finding: Finding, places: int, paint: Paint, width: int) -> str:
     pairs: Sequence[tuple[str, str]] = (("", finding.text), ("Seen: ", finding.evidence), ("Fix: ", finding.remedy))
     for label, text in pairs:
         if text:
-            lines += wrapped(label + text, width)
-    if finding.correction:
-        entry = textwrap.dedent(clean(finding.correction, limit=8000)).strip("\n")
-        # A line that a CI system would take for a command is none of a configuration.
-        if not any(line.lstrip().startswith(("::", "##[")) for line in entry.splitlines()):
-            lines += ["  The entry, corrected:", "", textwrap.indent(entry, "      ")]
+            lines += wrapped(label + plain(text, TEXT), width)
+    if entry := correction(finding):
+        lines += ["  The entry, corrected:", "", textwrap.indent(entry, "      ")]
     return "\n".join(lines)
