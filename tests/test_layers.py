@@ -56,6 +56,7 @@ LAYERS = {
     "ceiling": 4,
     "whoami": 4,
     "engine": 5,
+    "comparing": 5,
     "snippets": 5,
     "measuring": 5,
     "explanation": 5,
@@ -92,6 +93,7 @@ PURE = (
     "evidence",
     "explanation",
     "defects",
+    "comparing",
 )
 ACTS = {"anyio", "asyncio", "botocore", "boto3", "httpx", "mcp", "os", "shutil", "socket", "ssl", "subprocess", "time"}
 HEAVY = ("httpx", "mcp", "botocore", "mcp_proxy_for_aws", "anyio")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from mcpdoctor import __version__
-from mcpdoctor.cli import ceiling, check, explain, lab, lint, render, run, snippet, targets
+from mcpdoctor.cli import ceiling, check, diff, explain, lab, lint, render, run, snippet, targets
 from mcpdoctor.cli.options import CONTEXT
 
 
@@ -29,6 +29,7 @@ def cli() -> None:
       mcpdoctor run python agent.py       run a program and explain its failure
       mcpdoctor snippet cursor            print an entry that works, for the file of a client
       mcpdoctor targets ecs-mcp           what is known of a server of AWS: regions, IAM actions, quotas
+      mcpdoctor diff old.json new.json    what changed between two saved reports
 
     Exit codes: 0 as wanted, 1 a target has no working configuration, 2 usage or unreadable input,
     3 nothing to examine, 70 mcpdoctor itself failed.
@@ -46,6 +47,7 @@ for _command in (
     snippet.snippet,
     targets.targets,
     render.render,
+    diff.diff,
     lab.lab,
 ):
     cli.add_command(_command)
