@@ -66,6 +66,7 @@ LAYERS = {
     "recording": 3,
     "recorder": 6,
     "running": 6,
+    "testing": 6,
     "integrations": 6,
     "cli": 7,
     "__init__": 7,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from difflib import get_close_matches
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -205,6 +206,21 @@ class Lab:
     def proxies(self) -> dict[str, str]:
         """URLs of the HTTP proxies of the lab, by name (see `hops.HOPS`): values for HTTPS_PROXY."""
         return {name: f"http://127.0.0.1:{port}" for name, port in self._running.hop_ports.items()}
+
+    def url(self, name: str) -> str:
+        """Where a server or a fault answers: on plain HTTP, for clients that cannot be told to connect elsewhere.
+
+        Args:
+            name: a key of `endpoints`; a server without its region is that of us-east-1.
+
+        Raises:
+            ValueError: there is no such server or fault; the message names the nearest.
+        """
+        known = {**{key.removesuffix("/us-east-1"): url for key, url in self.endpoints.items()}, **self.endpoints}
+        if name not in known:
+            near = get_close_matches(name, known, n=3) or sorted(known)[:3]
+            raise ValueError(f"The lab has no {name!r}; there are {', '.join(near)}, … (see Lab.endpoints).")
+        return self.plain(known[name]) or known[name]
 
     def plain(self, url: str) -> str | None:
         """The address on plain HTTP that stands for a URL: for clients that cannot be told to connect elsewhere.

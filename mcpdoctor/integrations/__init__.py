@@ -1,0 +1,1 @@
+"""Where mcpdoctor meets the tools that people already use."""
