@@ -145,15 +145,6 @@ PROCESS = "[profile corp]\nregion = us-east-1\ncredential_process = get-keys\n"
 
 CASES = (
     Case(
-        rows=("5",),
-        reported=("anthropics/claude-code#22630",),
-        symptom="-32602 at initialize; Connected, but no tools",
-        command="mcpdoctor lint",
-        check="config-unknown-option",
-        says="has no option --sse-url",
-        reproduce=_linted("uvx", "mcp-proxy-for-aws@latest", "--sse-url", URL, at=".mcp.json"),
-    ),
-    Case(
         rows=("8",),
         reported=("aws/mcp-proxy-for-aws#299",),
         symptom="-30001 after one tool call, with mcp-proxy-for-aws 1.5.0 or 1.6.0",
@@ -170,15 +161,6 @@ CASES = (
         check="config-version-defect",
         says="keeps expired credentials for every profile but the first",
         reproduce=_linted("uvx", "mcp-proxy-for-aws@1.6.3", URL, "--profile", "a", "b", aws=PROFILES),
-    ),
-    Case(
-        rows=("12",),
-        reported=("aws/mcp-proxy-for-aws#193", "aws/mcp-proxy-for-aws#245", "aws/mcp-proxy-for-aws#294"),
-        symptom="the old account is used after switching to another",
-        command="mcpdoctor lint",
-        check="config-version-defect",
-        says="goes on as the account that the profile was when it started",
-        reproduce=_linted("uvx", "mcp-proxy-for-aws@1.5.0", URL, "--profile", "a", aws=PROFILES),
     ),
     Case(
         rows=("16",),
