@@ -232,7 +232,7 @@ def _ended(result: Result, *, past: bool = False) -> str:
 def _result(old: Result, new: Result, name: str) -> Iterator[Change]:
     told = list(_verdict(old, new, name))
     yield from told
-    yield from _findings(old.findings, new.findings, name, said=bool(told))
+    yield from _findings((*old.findings, *old.notes), (*new.findings, *new.notes), name, said=bool(told))
     traces = {trace.stage: trace for trace in old.stages}
     for trace in new.stages:
         if (before := traces.get(trace.stage)) is not None:

@@ -310,6 +310,8 @@ class Result:
         expected: cause that a suite says must be seen here (then seeing it is what passes); None for most.
         origin: where the configuration was read; None for one that was asked for on the command line or by a suite.
         elapsed_s: seconds spent on this configuration, shared work included once for each that waited for it.
+        findings: what is wrong, or may become wrong; empty for one that is healthy.
+        notes: what is worth knowing of one that works, such as what its credential is good for; nothing to mend.
     """
 
     target: str
@@ -323,6 +325,7 @@ class Result:
     elapsed_s: float = 0.0
     stages: tuple[Trace, ...] = ()
     findings: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
     @property
     def untried(self) -> bool:

@@ -22,7 +22,9 @@ def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Se
     """
     judged = (_told(result, catalogue) for result in judge(report.results, catalogue))
     packages = report.environment.packages
-    results = tuple(replace(one, findings=(*one.findings, *_defects(one, packages, catalogue))) for one in judged)
+    results = tuple(
+        _noted(replace(one, findings=(*one.findings, *_defects(one, packages, catalogue)))) for one in judged
+    )
     best = choose(results)
     ceilings = compare_ceilings(report.ceilings, report.required_workers, catalogue)
     limits = judge_ceilings(ceilings, report.required_workers, catalogue)
@@ -32,6 +34,12 @@ def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Se
     if code == 0 and fail_on is not None and any(one.severity.weight >= fail_on.weight for one in limits):
         code = 1
     return replace(report, exit_code=code)
+
+
+def _noted(result: Result) -> Result:
+    """A result with what is merely worth knowing apart: a configuration that is healthy has no finding."""
+    notes = tuple(one for one in result.findings if result.works and one.severity is Severity.INFO)
+    return replace(result, findings=tuple(one for one in result.findings if one not in notes), notes=notes)
 
 
 def _told(result: Result, catalogue: Catalogue) -> Result:

@@ -226,7 +226,7 @@ def test_a_token_is_taken_at_aws_beside_a_signature(examine: Examine) -> None:
     token = tokens.mint(tokens.SIGN_IN)
     report = examine("aws-mcp", credentials=("default", f"bearer:{VARIABLE}", "none"), environ={VARIABLE: token})
     assert [result.works for result in report.results] == [True] * 3
-    [told] = {one.text for result in report.results for one in result.findings if one.check == "auth-ways"}
+    [told] = {one.text for result in report.results for one in result.notes if one.check == "auth-ways"}
     assert told.endswith("signed: accepted; with a bearer token: accepted; without either: accepted.")
 
 
@@ -240,7 +240,7 @@ def test_a_token_of_the_wrong_kind_is_told_apart_at_a_gateway_with_signatures(ex
     assert signed.works is True
     assert [one.check for one in token.findings] == ["auth-method-mismatch"]
     assert "than a bearer token" in token.findings[0].text
-    assert "refused (HTTP 403)" in next(one.text for one in signed.findings if one.check == "auth-ways")
+    assert "refused (HTTP 403)" in next(one.text for one in signed.notes if one.check == "auth-ways")
 
 
 def test_a_signature_at_a_server_that_wants_tokens_is_told_where_to_log_in(examine: Examine) -> None:

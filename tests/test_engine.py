@@ -212,7 +212,7 @@ def test_a_healthy_server_is_opened_listed_and_called(lab: Lab, examine: Examine
     assert [verdicts(result) for result in report.results] == [[P] * 9] * 2
     assert [best.configuration.credential for best in report.best] == ["default"]
     assert stage(report.results[0], Stage.CALL).facts["signature_counts"] is True
-    assert [finding.check for finding in report.results[1].findings] == ["auth-anonymous"]
+    assert [note.check for note in report.results[1].notes] == ["auth-anonymous"]
 
 
 def test_the_tool_that_was_named_is_called_with_its_arguments(lab: Lab, examine: Examine) -> None:

@@ -123,7 +123,7 @@ def headline(report: Report) -> str:
 
 
 def distinct(report: Report) -> list[Told]:
-    """Each finding once: what is pressing first, then the worst.
+    """Each finding and note once: what is pressing first, then the worst.
 
     Two findings of configurations are the same when their check and remedy are: the text may name another host. Those
     of the run, about ceilings, hold figures that differ.
@@ -133,7 +133,7 @@ def distinct(report: Report) -> list[Told]:
     for number, result in enumerate(report.results):
         best = chosen.get(result.target)
         wanted = result_word(result) != "as expected" and (best is None or best == result.configuration)
-        for finding in result.findings:
+        for finding in (*result.findings, *result.notes):
             place = f"{finding.file}:{finding.line}:{finding.column}" if finding.file else ""
             key = finding.check, f"{place} {finding.remedy}"
             groups.setdefault(key, []).append((finding, number, wanted))

@@ -130,7 +130,7 @@ def _row(result: Result, name: str, number: int, longest: float) -> Mapping[str,
         "bars": bars,
         "told": ", ".join(bar.words for bar in bars) or "nothing was tried",
         "traces": [_trace(trace) for trace in result.stages],
-        "findings": [finding.check for finding in result.findings],
+        "findings": [finding.check for finding in (*result.findings, *result.notes)],
     }
 
 

@@ -64,7 +64,7 @@ def _of_result(root: Element, report: Report, result: Result, name: str) -> None
             case.append(_told("error", what, "broken", "\n".join(_chains(trace))))
         elif trace.verdict is Verdict.FAILED and result_word(result) != "as expected":
             case.append(_failure(result, trace, beside=result.target in works))
-    _lines(suite, [line for finding in result.findings for line in _lines_of(finding)])
+    _lines(suite, [line for finding in (*result.findings, *result.notes) for line in _lines_of(finding)])
 
 
 def _failure(result: Result, trace: Trace, *, beside: bool) -> Element:

@@ -173,7 +173,8 @@ def _invoked(words: list[str], text: str | None) -> Result:
 def _slugs(document: Any) -> tuple[str, ...]:
     """Slugs of the findings of a report, of an explanation or of lint."""
     found = [*document.get("findings", ()), *document.get("lint", ())]
-    found += [finding for result in document.get("results", ()) for finding in result.get("findings", ())]
+    for result in document.get("results", ()):
+        found += [*result.get("findings", ()), *result.get("notes", ())]
     explained = document.get("explanation") or {}
     found += explained.get("findings", ())
     return tuple(dict.fromkeys(one["check"] for one in found))
