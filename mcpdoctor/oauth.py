@@ -1,7 +1,7 @@
 """What a server that was asked for a login says about it: metadata of the resource and of its authorization server.
 
-Asked for only after a refusal that makes them matter, with plain GETs that carry nothing of the user: at most two to a
-host in a run, short, small, without redirects. The addresses come from servers, so they are hostile: nothing that is
+Asked for only after a refusal that makes them matter, with plain GETs that carry nothing of the user: a few to each
+server in a run, short, small, without redirects. The addresses come from servers, so they are hostile: nothing that is
 not on the public internet is asked, unless it is the endpoint itself (or a name that the user routes). Nobody logs in
 here, and no client is registered.
 """
@@ -27,7 +27,8 @@ from mcpdoctor.probes import in_thread, is_loopback
 from mcpdoctor.redaction import clean
 from mcpdoctor.wire import ACCEPT_ENCODING, Network, RecordingTransport, Transcript
 
-MOST_PER_HOST = 2
+MOST_PER_SERVER = 4
+"""One address or two for the metadata of the resource, and the places where that of an issuer may be."""
 MOST_BYTES = 65_536
 DEADLINE_S = 5.0
 
@@ -51,6 +52,7 @@ class Document:
         content: the JSON object; None where there was none.
         problem: why there was none, as a part of a sentence.
         harmful: why it was not even asked for, in the same form.
+        unasked: whether it was not asked for since enough was asked: then nothing is known of it.
         exchanges: what was sent for it.
     """
 
@@ -58,6 +60,7 @@ class Document:
     content: dict[str, Any] | None = None
     problem: str = ""
     harmful: str = ""
+    unasked: bool = False
     exchanges: tuple[Exchange, ...] = ()
 
 
@@ -72,7 +75,7 @@ class Discovery:
 
     network: Network
     timeout_s: float
-    _asked: Counter[str] = field(default_factory=Counter)
+    _asked: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     _once: Once = field(default_factory=Once)
 
     async def facts(
@@ -86,7 +89,7 @@ class Discovery:
             pace: awaited before each request to the host of the endpoint, so that its quota is kept.
         """
         exchanges: list[Exchange] = []
-        found: dict[str, Fact] = {}
+        found: dict[str, Fact] = {"metadata_named": named is not None}
 
         async def first(urls: Sequence[str]) -> Document:
             """The first of some addresses that gives something; else what the first of them gave."""
@@ -105,13 +108,13 @@ class Discovery:
                 "metadata_url": _short(resource.url),
                 "metadata_problem": resource.harmful,
             }
-        elif resource.content is None:
+        elif resource.content is None and not resource.unasked:
             found |= {
                 "metadata_found": False,
                 "metadata_url": _short(resource.url),
                 "metadata_problem": resource.problem,
             }
-        else:
+        elif resource.content is not None:
             found |= {"metadata_url": _short(resource.url), **resource_facts(resource.content, endpoint)}
             if issuer := _first(resource.content.get("authorization_servers")):
                 server = await first(server_addresses(issuer))
@@ -128,9 +131,9 @@ class Discovery:
                 return Document(url=url, harmful=why)
         except NowhereError:
             return Document(url=url, problem="its name does not resolve")
-        if self._asked[target.host] >= MOST_PER_HOST:
-            return Document(url=url, problem="it was not asked for: two requests to one host are enough")
-        self._asked[target.host] += 1
+        if self._asked[_origin(target)] >= MOST_PER_SERVER:
+            return Document(url=url, unasked=True)
+        self._asked[_origin(target)] += 1
         own = _origin(target) == _origin(httpx.URL(endpoint))
         proxy = self.network.proxy_for(str(target))
 
@@ -212,7 +215,10 @@ def resource_addresses(endpoint: str) -> list[str]:
 
 
 def server_addresses(issuer: str) -> list[str]:
-    """Where the metadata of an issuer is: by RFC 8414, section 3.1, and by OpenID Connect Discovery, section 4."""
+    """Where the metadata of an issuer may be, in the order of the MCP specification (authorization, 2025-11-25).
+
+    By RFC 8414, section 3.1, and OpenID Connect Discovery, section 4, with the path of the issuer in front or behind.
+    """
     try:
         url = httpx.URL(issuer)
         path = url.raw_path.partition(b"?")[0].decode("ascii").rstrip("/")
@@ -220,7 +226,8 @@ def server_addresses(issuer: str) -> list[str]:
         return [issuer]
     if path.endswith(_OPENID):  # AgentCore is given this address, and some servers pass it on
         return [issuer]
-    return [str(url.copy_with(raw_path=one.encode())) for one in (f"{_SERVER}{path}", f"{path}{_OPENID}")]
+    places = dict.fromkeys((f"{_SERVER}{path}", f"{_OPENID}{path}", f"{path}{_OPENID}"))
+    return [str(url.copy_with(raw_path=one.encode())) for one in places]
 
 
 def resource_facts(content: dict[str, Any], endpoint: str) -> dict[str, Fact]:
@@ -245,6 +252,8 @@ def server_facts(document: Document, issuer: str) -> dict[str, Fact]:
     content = document.content
     if document.harmful:
         return {"metadata_harmful": True, "metadata_url": _short(document.url), "metadata_problem": document.harmful}
+    if document.unasked:
+        return {}
     if content is None:
         return {"server_found": False, "server_url": _short(document.url), "server_problem": document.problem}
     named = content.get("issuer")

@@ -165,7 +165,7 @@ class Place:
         return caught(get)
 
     def client(
-        self, fault: str, *, signed: bool, tool: str | None = None, level: int = logging.INFO, timeout_s: float = 5
+        self, fault: str, *, signed: bool, tool: str | None = None, level: int = logging.INFO, timeout_s: float = 15
     ) -> Told:
         """What the real client raises or returns, and what it logs."""
         url = self.url(fault)
@@ -365,7 +365,7 @@ def raised(fault: str, *, signed: bool = True, tool: str | None = None) -> Telli
     return lambda place: place.client(fault, signed=signed, tool=tool).exc
 
 
-def shown(fault: str, *, signed: bool = True, tool: str | None = None, timeout_s: float = 5) -> Telling:
+def shown(fault: str, *, signed: bool = True, tool: str | None = None, timeout_s: float = 15) -> Telling:
     """What the real client logs and prints."""
     return lambda place: place.client(fault, signed=signed, tool=tool, timeout_s=timeout_s).text
 
@@ -495,7 +495,7 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "http-wrong-host": (posted("http/wrong-host"), raised("http/wrong-host", signed=False), shown("http/wrong-host")),
     "http-session-lost": (raised("open/session-lost"), shown("open/session-lost", signed=False)),
     "http-not-found": (posted("http/not-found"), raised("http/not-found", signed=False)),
-    "http-not-mcp": (shown("http/html", timeout_s=1), shown("http/html", signed=False, timeout_s=1)),
+    "http-not-mcp": (shown("http/html", timeout_s=3), shown("http/html", signed=False, timeout_s=3)),
     "http-proxy-auth": (posted("http/proxy-auth"), raised("http/proxy-auth")),
     "http-server-error": (posted("http/server-error"), raised("http/unavailable"), posted("http/bad-gateway")),
     "auth-profile-not-found": (of_botocore("nobody"),),
@@ -568,7 +568,7 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "auth-access-denied": (raised("auth/access-denied"), raised("list/denied"), shown("call/tool-denied", tool="echo")),
     "open-unsupported-protocol": (raised("open/unsupported-protocol"),),
     "open-rpc-error": (lambda _: refused_by_rpc(-32603, "the backend is not configured"),),
-    "open-invalid-answer": (shown("open/invalid-json-rpc", timeout_s=1),),
+    "open-invalid-answer": (shown("open/invalid-json-rpc", timeout_s=3),),
     "open-session-id-missing": (lambda _: refused_by_rpc(-32600, "Bad Request: Missing session ID"),),
     "open-not-latest-revision": (
         lambda _: "MCPError: server/discover failed: Invalid request parameters (-32602)",

@@ -120,7 +120,7 @@ def test_where_nothing_is_named_the_well_known_addresses_are_asked(lab: Lab) -> 
     assert (facts["resource_matches"], facts["issuer_matches"], facts["registers"], facts["pkce_named"]) == (True,) * 4
 
 
-def test_two_requests_to_a_host_are_enough(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_requests_to_a_server_are_enough(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[httpx.Request] = []
     real = RecordingTransport.handle_async_request
 
@@ -138,7 +138,7 @@ def test_two_requests_to_a_host_are_enough(examine: Examine, monkeypatch: pytest
     )
     asked_for = [one for one in sent if "/.well-known/" in one.url.path]
     hosts = [one.url.host for one in asked_for]
-    assert {host: hosts.count(host) for host in hosts} == {"lab.test": 2, "login.lab.test": 2}
+    assert {host: hosts.count(host) for host in hosts} == {"lab.test": 4, "login.lab.test": 2}
     for one in asked_for:
         assert (one.method, one.headers["accept"]) == ("GET", "application/json")
         assert set(one.headers) == {"host", "accept", "accept-encoding", "user-agent"}
@@ -174,6 +174,7 @@ def test_a_resource_stands_for_an_endpoint_as_the_sdks_judge_it(resource: str, e
             "https://i/pool",
             [
                 "https://i/.well-known/oauth-authorization-server/pool",
+                "https://i/.well-known/openid-configuration/pool",
                 "https://i/pool/.well-known/openid-configuration",
             ],
         ),
