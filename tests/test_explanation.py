@@ -187,7 +187,7 @@ class Place:
 
         async def use() -> Any:
             try:
-                with anyio.fail_after(20):
+                with anyio.fail_after(60):
                     wait = timedelta(seconds=timeout_s)
                     async with transport() as (read, write, _), ClientSession(read, write, wait) as session:
                         await session.initialize()
@@ -399,7 +399,7 @@ def over_stdio(command: str, *arguments: str) -> Telling:
 
     def tell(place: Place) -> Problem:
         async def use() -> None:
-            with (place.directory / "stderr").open("w") as errors, anyio.fail_after(20):
+            with (place.directory / "stderr").open("w") as errors, anyio.fail_after(60):
                 parameters = StdioServerParameters(command=command, args=list(arguments))
                 async with (
                     stdio_client(parameters, errlog=errors) as (read, write),
@@ -414,7 +414,7 @@ def over_stdio(command: str, *arguments: str) -> Telling:
 
 def over_sse(place: Place) -> Problem:
     async def use() -> None:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with sse_client(place.url("healthy/none")) as (read, write), ClientSession(read, write) as session:
                 await session.initialize()
 
@@ -1394,7 +1394,7 @@ def seconds(make: Callable[[int], str], size: int) -> float:
     """Processor time of the fastest of three; what else the machine does is not counted."""
     text = make(size)
     taken: list[float] = []
-    while len(taken) < 3 and sum(taken) < 0.5:
+    while len(taken) < 3 and sum(taken) < 3:
         start = time.process_time()
         explain(text)
         taken.append(time.process_time() - start)
