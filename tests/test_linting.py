@@ -161,6 +161,14 @@ HEALTHY = {
     ),
     "a region of the session": ("agent.py", f'{CALL}iam("{URL}", aws_service="aws-mcp")\n'),
     "another file": ("package.json", '{"name": "mcp", "scripts": {"aws-mcp.": "1"}}'),
+    "Spark as its README has it": (
+        KIRO,
+        proxy(
+            "https://sagemaker-unified-studio-mcp.us-east-1.api.aws/spark-upgrade/mcp",
+            *("--service", "sagemaker-unified-studio-mcp", "--region", "us-east-1", "--read-timeout", "180"),
+            timeout=180000,
+        ),
+    ),
     "a policy that is needed": ("policy.json", '{"Statement": {"Effect": "Allow", "Action": "eks-mcp:*"}}'),
 }
 
