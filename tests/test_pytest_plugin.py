@@ -40,7 +40,7 @@ class Project:
 
     def pytest(self, *arguments: str, code: int = 0, **environ: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *arguments],
+            [sys.executable, "-m", "pytest", f"--basetemp={self.directory / 'temporary'}", *arguments],
             cwd=self.directory,
             env={**os.environ, "COLUMNS": "120", **environ},
             capture_output=True,

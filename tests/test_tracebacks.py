@@ -437,7 +437,18 @@ RAISED = {
 def run_pytest(directory: Path, *arguments: str, source: str = SOURCE) -> str:
     (directory / "test_it.py").write_text(source, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider", "test_it.py", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:randomly",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp=temporary",
+            "test_it.py",
+            *arguments,
+        ],
         cwd=directory,
         capture_output=True,
         text=True,
