@@ -459,17 +459,7 @@ def _run(old: Report, new: Report) -> Iterator[Change]:
         was, now = old.interrupted or "", new.interrupted or ""
         text = f"The run ended early: {now}." if now else f"The earlier run had ended early: {was}."
         yield Change(kind=kind, about="run", name="interrupted", old=was, new=now, text=text)
-    before, after = {one.check: one for one in old.findings}, {one.check: one for one in new.findings}
-    for check, one in after.items():
-        if check not in before:
-            kind = Kind.OTHER if one.severity is Severity.INFO else Kind.WORSE
-            text = f"New {one.severity.value}: {one.title} [{check}]. {one.remedy}"
-            yield Change(kind=kind, about="finding", name=check, new=one.title, text=text)
-    for check, one in before.items():
-        if check not in after:
-            kind = Kind.OTHER if one.severity is Severity.INFO else Kind.BETTER
-            text = f"Gone: {one.severity.value} {one.title} [{check}]."
-            yield Change(kind=kind, about="finding", name=check, old=one.title, text=text)
+    yield from _findings(old.findings, new.findings, "", said=False)
 
 
 def _environment(old: Report, new: Report) -> Iterator[Change]:

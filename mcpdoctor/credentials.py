@@ -195,15 +195,6 @@ def _told(reference: str, credentials: Any, keys: Any, seen: _Seen) -> dict[str,
     return facts
 
 
-def known_profiles(given: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Names of the profiles that botocore sees; empty where it cannot read its files.
-
-    Args:
-        given: environment of another program, as for `resolve`.
-    """
-    return tuple(sorted(_config(given).get("profiles", {})))
-
-
 def circumstances(
     reference: str, environ: Mapping[str, str], given: Mapping[str, str] | None = None
 ) -> dict[str, Fact]:

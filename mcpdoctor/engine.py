@@ -484,9 +484,8 @@ class _Run:
         """The trace with who the caller is, where that was asked for; STS is asked once for each credential."""
         if signer is None or not self.settings.whoami:
             return auth
-        given = None if cell.environ is None else _key(cell.environ)
         found = await self.once(
-            ("whoami", cell.configuration.credential, given),
+            ("whoami", cell.configuration.credential, _given(cell)),
             lambda: whoami.ask(
                 self.network,
                 signer,
@@ -739,15 +738,15 @@ class _Conversation:
 
     async def _call(self, one: Any, tools: tuple[str, ...]) -> None:
         endpoint, call = self.cell.endpoint, self.cell.call
-        signed = self.cell.configuration.signed or self.cell.configuration.bearer
+        named = _named(self.cell)
         if call is not None:
             removed = endpoint.removed_tools if endpoint is not None else {}
             async with self._stage(Stage.CALL, listed=tools):
                 await probes.call_tool(one, call, self.facts, removed=removed)
-        elif signed and endpoint is not None and endpoint.credential_probe:
+        elif named and endpoint is not None and endpoint.credential_probe:
             async with self._stage(Stage.CALL):
                 await probes.probe_credential(one, endpoint, self.transcript, self.facts)
-        elif not signed and endpoint is not None and endpoint.anonymous_probe and not endpoint.strict:
+        elif not named and endpoint is not None and endpoint.anonymous_probe and not endpoint.strict:
             async with self._stage(Stage.CALL):
                 await probes.call_tool(one, Call(tool=endpoint.anonymous_probe, arguments={}), self.facts)
         else:
@@ -851,8 +850,12 @@ def _no_token(cell: Cell) -> Trace | None:
 
 def _caller(cell: Cell) -> tuple[Hashable, ...]:
     """Who asks: cells that differ in this share no answer."""
-    given = None if cell.environ is None else _key(cell.environ)
-    return cell.configuration.credential, given if cell.configuration.signed else None, _key(cell.headers)
+    return cell.configuration.credential, _given(cell) if cell.configuration.signed else None, _key(cell.headers)
+
+
+def _given(cell: Cell) -> _Key | None:
+    """The environment of the program that the cell stands for; None for our own."""
+    return None if cell.environ is None else _key(cell.environ)
 
 
 def _key(table: Mapping[str, str]) -> _Key:

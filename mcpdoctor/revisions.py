@@ -24,9 +24,6 @@ WITHOUT_INITIALIZE = ("2026-07-28",)
 REVISIONS = (*WITH_INITIALIZE, *WITHOUT_INITIALIZE)
 """Every released revision, the oldest first."""
 
-UNSUPPORTED = -32022
-"""JSON-RPC code for a revision that the server does not speak, since 2026-07-28; its data names those it does."""
-
 REQUEST_ID = 1
 
 _CLIENT = {"name": "mcpdoctor", "version": __version__}

@@ -66,16 +66,3 @@ PROVOCATIONS: dict[str, Callable[[Sends], None]] = {
     "auth-no-pkce-named": unsigned,
     "auth-ways": every_way,
 }
-
-BESIDE_A_REFUSAL = {
-    "auth-challenge-renamed",
-    "auth-no-challenge",
-    "auth-metadata-unreadable",
-    "auth-metadata-other-resource",
-    "auth-metadata-harmful",
-    "auth-server-unreadable",
-    "auth-issuer-differs",
-    "auth-no-registration",
-    "auth-no-pkce-named",
-}
-"""Checks that say more about a refusal, which another check names."""

@@ -23,8 +23,8 @@ from mcpdoctor.chain import CredentialProcessFailed
 from mcpdoctor.credentials import (
     Resolved,
     check_reference,
+    circumstances,
     environment_region,
-    known_profiles,
     profile_of,
     resolve,
     surroundings,
@@ -222,7 +222,7 @@ def test_of_another_program_only_its_own_environment_counts(
     given = {"AWS_SHARED_CREDENTIALS_FILE": str(theirs), "AWS_CONFIG_FILE": str(tmp_path / "none")}
     found = resolve("default", environ={}, given=given)
     assert (found.credentials.access_key, found.region) == ("AKIATHEIRSTHEIRS2222", None)
-    assert known_profiles(given) == ("default",)
+    assert circumstances("default", {}, given)["profiles"] == ("default",)
     assert resolve("default", environ={}, given={**given, "AWS_DEFAULT_REGION": "eu-west-1"}).region == "eu-west-1"
     with pytest.raises(ProfileNotFound):
         resolve("profile:dev", environ={}, given=given)
@@ -362,7 +362,7 @@ def test_the_profiles_that_botocore_sees_are_named_in_order(config: Path, shared
     shared.write_text(keys("alpha"))
     environ = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(shared)}
     facts = surroundings("profile:beta", environ)
-    assert known_profiles() == ("alpha", "default", "zeta")
+    assert circumstances("default", {})["profiles"] == ("alpha", "default", "zeta")
     assert facts["config_files"] == f"{config} and {shared}"
     assert facts["profile"] == "beta"
     assert facts["profile_option"] == " --profile beta"
@@ -371,13 +371,13 @@ def test_the_profiles_that_botocore_sees_are_named_in_order(config: Path, shared
 def test_without_settings_the_usual_files_are_named() -> None:
     facts = surroundings("default", {})
     assert facts["config_files"] == "~/.aws/config and ~/.aws/credentials"
-    assert known_profiles() == ()
+    assert circumstances("default", {})["profiles"] == ()
     assert (facts["profile"], facts["profile_option"]) == ("default", "")
 
 
 def test_a_broken_file_leaves_the_profiles_unknown(config: Path) -> None:
     config.write_text("[profile x\nnonsense")
-    assert known_profiles() == ()
+    assert circumstances("default", {})["profiles"] == ()
 
 
 def test_keys_of_the_environment_need_no_look_at_broken_files_where_the_region_is_known(config: Path) -> None:

@@ -17,7 +17,8 @@ from mcpdoctor.clients.words import Problem, Word
 from mcpdoctor.inference import guess
 from mcpdoctor.model import Configuration, Fact
 
-_LOCAL = ("localhost", "127.0.0.1", "::1")
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"""Hosts that the proxy reaches over plain HTTP."""
 _HARMLESS = ("words-joined",)
 """Problems that do not keep the proxy from starting by themselves."""
 _AGENTCORE_SINCE = version("1.1.0")
@@ -277,7 +278,7 @@ def _refused(endpoint: Word, rules: Version) -> list[Problem]:
             return []
     except ValueError:
         scheme, host = "", ""
-    if scheme == "https" or (scheme == "http" and host in _LOCAL):
+    if scheme == "https" or (scheme == "http" and host in LOCAL):
         return []
     facts: dict[str, Fact] = {"scheme": scheme, "host": host, "endpoint": endpoint.text}
     return [Problem(kind="endpoint-refused", at=endpoint.at, facts=facts)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import urlsplit
 
-from mcpdoctor.clients.proxies import How, Proxy
+from mcpdoctor.clients.proxies import LOCAL, How, Proxy
 from mcpdoctor.linting.profiles import Profiles
 from mcpdoctor.linting.subjects import Subject, host
 from mcpdoctor.model import Fact
@@ -17,7 +17,6 @@ _LIBRARY = "mcp_proxy_for_aws.client.aws_iam_streamablehttp_client"
 _HTTP = "mcp.client.streamable_http."
 _OLD_HTTP = "mcp.client.streamable_http.streamablehttp_client"
 _LOGINS = ("login_session", "sso_session", "sso_start_url", "role_arn", "credential_process")
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 _KIRO = ("kiro", "amazon-q")
 
 
@@ -54,7 +53,7 @@ def of_proxy(
         facts |= {
             "agentcore": "bedrock-agentcore" in name,
             "service_given": proxy.service.how is How.GIVEN,
-            "insecure": urlsplit(url).scheme == "http" and name not in _LOCAL,
+            "insecure": urlsplit(url).scheme == "http" and name not in LOCAL,
             "own_server": "bedrock-agentcore" in name,
         }
     return facts
