@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mcpdoctor.engine import Observer, Settings
     from mcpdoctor.matrix import Plan
     from mcpdoctor.model import Report
-    from mcpdoctor.wire import Network
+    from mcpdoctor.network import Network
 
 
 @click.command(context_settings=options.CONTEXT)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue, Suite
     from mcpdoctor.lab import Lab
     from mcpdoctor.matrix import Call, Cell, Plan
-    from mcpdoctor.wire import Network
+    from mcpdoctor.network import Network
 
 
 def planned(
@@ -209,7 +209,7 @@ def network_for(
 ) -> Iterator[tuple[Network, Lab | None]]:
     """The way to the servers of a plan: the real one, or the lab's."""
     from mcpdoctor import certificates
-    from mcpdoctor.wire import Network, parse_route, tls_context
+    from mcpdoctor.network import Network, parse_route, tls_context
 
     routes = [parse_route(text) for text in connect_to]
     if not use_lab:
