@@ -22,10 +22,10 @@ import httpx
 
 from mcpdoctor import __version__
 from mcpdoctor.bodies import ACCEPT_ENCODING
+from mcpdoctor.endpoints import is_loopback
 from mcpdoctor.model import Exchange, Fact
 from mcpdoctor.network import Network
 from mcpdoctor.outcomes import Once, evidence
-from mcpdoctor.probes import is_loopback
 from mcpdoctor.redaction import clean
 from mcpdoctor.threads import in_thread
 from mcpdoctor.transcript import Transcript

@@ -29,7 +29,7 @@ from mcpdoctor.probes.posting import (
     refused_revision,
     release,
 )
-from mcpdoctor.probes.url import is_loopback, parse, url_problem
+from mcpdoctor.probes.url import parse, url_problem
 
 __all__ = [
     "NOWHERE",
@@ -43,7 +43,6 @@ __all__ = [
     "heard",
     "heard_first",
     "initialize_body",
-    "is_loopback",
     "list_tools",
     "load_client",
     "one_call",

@@ -11,14 +11,13 @@ import httpx
 from mcpdoctor.bearer import sent_facts
 from mcpdoctor.bodies import MAX_BODY
 from mcpdoctor.catalogue import Catalogue
-from mcpdoctor.endpoints import Endpoint
+from mcpdoctor.endpoints import Endpoint, is_loopback
 from mcpdoctor.installed import version
 from mcpdoctor.matrix import Cell
 from mcpdoctor.model import Fact, Stage, Trace, Verdict
 from mcpdoctor.network import port_of
 from mcpdoctor.redaction import clean
 
-_LOOPBACK = re.compile(r"localhost\.?|127\.\d+\.\d+\.\d+|::1|.*\.localhost", re.IGNORECASE)
 _PROFILE_OPTION = re.compile(r"--profile[= ]\s*([\w.@+/-]{1,100})")
 _REGION_IN_URL = re.compile(r"(?<![a-z0-9])([a-z]{2}(?:-[a-z]+)+-\d)(?![a-z0-9])")
 
@@ -85,11 +84,6 @@ def url_problem(url: str) -> str | None:
     if port == 0 or not all(0 < len(label) < 64 for label in labels):
         return "its host or port is not possible"
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address always means this machine."""
-    return bool(_LOOPBACK.fullmatch(host))
 
 
 def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
