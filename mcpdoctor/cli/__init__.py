@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from mcpdoctor import __version__
-from mcpdoctor.cli import ceiling, check, diff, explain, lab, lint, render, run, snippet, targets
+from mcpdoctor.cli import ceiling, check, completion, diff, explain, lab, lint, render, run, snippet, targets
 from mcpdoctor.cli.options import CONTEXT
 
 
@@ -49,5 +49,6 @@ for _command in (
     render.render,
     diff.diff,
     lab.lab,
+    completion.completion,
 ):
     cli.add_command(_command)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.machines import Machines, measured
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
@@ -30,6 +30,7 @@ def _compared(context: click.Context, parameter: click.Parameter, values: tuple[
     multiple=True,
     metavar="REF,REF",
     callback=_compared,
+    shell_complete=completing.compared,
     help="Credentials to measure side by side, such as none,default.",
 )
 @options.measuring

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
 from mcpdoctor.cli.trying import hush, network_for, planned, planning_from, print_plan
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--suite",
     metavar="NAME|FILE",
-    shell_complete=options.completing(lambda known: {one.name: one.title for one in known.suites.values()}),
+    shell_complete=completing.suites,
     help="Try the lines of a suite.",
 )
 @click.option(
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     "entries",
     multiple=True,
     metavar="FILE[:SERVER]",
+    shell_complete=completing.entries,
     help="Try the entries of an MCP client's file as that client would; auto: of every file of yours and this project.",
 )
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.showing import in_color
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "what",
     nargs=-1,
     metavar="[FILE|-|CHECK]...",
-    shell_complete=options.completing(lambda known: {one.slug: one.title for one in known.checks.values()}),
+    shell_complete=completing.judged,
 )
 @click.option(
     "--format",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.showing import columns, in_color, written
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     context_settings={**options.CONTEXT, "allow_interspersed_args": False},  # options behind COMMAND are its own
     options_metavar="[OPTIONS] [--]",
 )
-@click.argument("command", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
+@click.argument(
+    "command", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED, shell_complete=completing.files
+)
 @click.option("--always", is_flag=True, help="Report after a success too.")
 @options.output("Write a report to a file, whether the program fails or not.")
 @options.checks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 
 if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "names",
     nargs=-1,
     metavar="[NAME|URL]...",
-    shell_complete=options.completing(lambda known: {one.name: one.title for one in known.endpoints.values()}),
+    shell_complete=completing.known_targets,
 )
 @options.form("Format of the list.")
 @options.checks
