@@ -159,8 +159,10 @@ def _faults(base: str) -> Iterator[tuple[str, str]]:
 
 
 def _regions(context: click.Context, _: str) -> Iterator[tuple[str, str]]:
-    for one in _endpoints(context):
-        yield from ((region, "") for region in one.regions)
+    """Those of the target, or where no list of its regions is published, those of every other."""
+    own = [region for one in _endpoints(context) for region in one.regions]
+    others = (region for one in _catalogue(context).endpoints.values() for region in one.regions)
+    yield from ((region, "") for region in own or others)
 
 
 def _services(context: click.Context, _: str) -> Iterator[tuple[str, str]]:
