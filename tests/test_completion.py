@@ -245,7 +245,8 @@ def test_a_real_fish_completes(program: Path) -> None:
 
 def test_completing_imports_no_client_and_says_nothing_of_its_failures() -> None:
     code = (
-        "import atexit, os, sys; os.environ.update(_MCPDOCTOR_COMPLETE='bash_complete', COMP_LINE='mcpdoctor check -p d')\n"
+        "import atexit, os, sys\n"
+        "os.environ.update(_MCPDOCTOR_COMPLETE='bash_complete', COMP_LINE='mcpdoctor check -p d')\n"
         "heavy = {'mcp', 'botocore', 'httpx', 'anyio'}\n"
         "atexit.register(lambda: print('imported', *sorted(heavy & set(sys.modules))))\n"
         "sys.argv = ['mcpdoctor']; from mcpdoctor.__main__ import main; main()"

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from mcpdoctor.network import Network
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(
+    context_settings=options.CONTEXT, short_help="Try configurations; say which work, and why others do not."
+)
 @options.targets
 @click.option(
     "--suite",
@@ -146,7 +148,7 @@ def check(
       mcpdoctor check aws-mcp --profile dev --profile prod --whoami
       mcpdoctor check -e https://aws-mcp.us-east-1.api.aws/mcp -s aws-mcp -s bedrock-agentcore
       mcpdoctor check -e "https://aws-mcp.{region}.api.aws/mcp" -r us-east-1 -r eu-west-1
-      mcpdoctor check agentcore-runtime --arn arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/my-agent-a1b2c3
+      mcpdoctor check agentcore-runtime --arn ARN
       mcpdoctor check http://127.0.0.1:3001/mcp --tool echo --arguments '{"message": "hi"}'
       mcpdoctor check --suite preflight --format json -o table:report.txt
       mcpdoctor check aws-mcp --revisions
@@ -154,6 +156,9 @@ def check(
       mcpdoctor check aws-mcp --require-workers 8 --yes
       mcpdoctor check --from .kiro/settings/mcp.json:aws-mcp
       mcpdoctor check --from auto --run-commands
+
+    Exit codes: 0 every target has a working configuration, 1 one has none, or a requirement is missed, 2 usage or
+    unreadable input, 3 nothing to examine.
     """
     import anyio
 

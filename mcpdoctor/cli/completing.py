@@ -135,9 +135,8 @@ def _catalogue(context: click.Context, *, checks: bool = False) -> Catalogue:
 def _endpoints(context: click.Context) -> Iterator[Endpoint]:
     """The endpoints of the targets that were named before; all, where none was."""
     known = _catalogue(context).endpoints
-    given = context.params.get("targets") or ()
-    named = [known[name] for name in ((given,) if isinstance(given, str) else given) if name in known]
-    yield from named or known.values()
+    # An option that still lacks its value keeps click from giving the words before it to the arguments.
+    yield from [known[name] for name in context.args if name in known] or known.values()
 
 
 def _targets(context: click.Context, begun: str) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ import click
 from mcpdoctor.cli import completing, options
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Print the script that completes mcpdoctor in a shell.")
 @click.argument("shell", type=click.Choice(completing.SHELLS))
 def completion(shell: str) -> None:
     """Print the script that completes mcpdoctor in SHELL: commands, options, targets, regions, profiles, checks.
@@ -15,10 +15,10 @@ def completion(shell: str) -> None:
     A shell reads it once at its start. It completes names out of local files; nothing is sent, and no key is read.
 
     \b
-    Install it for bash, zsh (both at the end of the file) or fish:
-      echo 'eval "$(mcpdoctor completion bash)"' >> ~/.bashrc
-      echo 'eval "$(mcpdoctor completion zsh)"' >> ~/.zshrc        below the line with compinit
-      mcpdoctor completion fish > ~/.config/fish/completions/mcpdoctor.fish
+    Install it:
+      bash   at the end of ~/.bashrc: eval "$(mcpdoctor completion bash)"
+      zsh    in ~/.zshrc, below compinit: eval "$(mcpdoctor completion zsh)"
+      fish   mcpdoctor completion fish > ~/.config/fish/completions/mcpdoctor.fish
 
     \b
     Examples:

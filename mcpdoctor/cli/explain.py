@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Name the cause in a traceback or log; show a check.")
 @click.argument(
     "what",
     nargs=-1,

@@ -30,7 +30,7 @@ def _some(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     return value
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Print a working entry for a client, or a program.")
 @click.argument("client", required=False, metavar="CLIENT", callback=_some, shell_complete=completing.clients)
 @click.argument(
     "target",
@@ -112,9 +112,11 @@ def snippet(
       mcpdoctor snippet kiro
       mcpdoctor snippet vscode aws-mcp --profile dev --region eu-west-1
       mcpdoctor snippet claude-desktop aws-knowledge
-      mcpdoctor snippet strands https://my-host.example/mcp --service bedrock-agentcore --region us-east-1
+      mcpdoctor snippet strands https://my-host.example/mcp -s bedrock-agentcore -r us-east-1
       mcpdoctor check --format json > report.json; mcpdoctor snippet codex --report report.json
       mcpdoctor snippet --list
+
+    Exit codes: 0 printed, 2 usage, an unknown client, or a report without a working configuration.
     """
     from mcpdoctor.catalogue import load
     from mcpdoctor.credentials import PROFILE

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mcpdoctor.endpoints import Endpoint
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="List what is known of the MCP servers of AWS.")
 @click.argument(
     "names",
     nargs=-1,
@@ -35,6 +35,8 @@ def targets(*, names: tuple[str, ...], form: str, checks_dir: Path | None) -> No
       mcpdoctor targets ecs-mcp
       mcpdoctor targets https://connect.aidevops.us-east-1.api.aws/mcp
       mcpdoctor targets --format json
+
+    Exit codes: 0 told, 2 an unknown target, or a host that is no MCP server.
     """
     from mcpdoctor.catalogue import load
     from mcpdoctor.cli.showing import columns, in_color
