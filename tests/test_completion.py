@@ -183,6 +183,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir()
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mcpdoctor "$@"\n', encoding="utf-8")
     path.chmod(0o755)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
     return path
 
