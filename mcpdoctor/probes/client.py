@@ -86,7 +86,7 @@ async def session(
         )
 
     async def keep_headers(request: httpx.Request) -> None:
-        """Another server, to which a redirect leads, gets none of the user's headers; httpx withholds only the usual."""
+        """Another server, to which a redirect leads, gets none of the user's headers; httpx withholds the usual."""
         there, here = request.url, httpx.URL(url)
         if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
             for name in more:
