@@ -143,6 +143,7 @@ def test_the_version_is_released_or_about_to_be() -> None:
 @pytest.mark.parametrize("version", sections())
 def test_a_version_tells_what_changed_by_kind(version: str) -> None:
     parts = re.split(r"^### (.+)$", sections()[version], flags=re.MULTILINE)
+    assert parts[0].strip().count("\n") <= 2  # what to say of the whole
     kinds, texts = parts[1::2], parts[2::2]
     assert list(kinds) == [kind for kind in KINDS if kind in kinds]
     for text in texts:

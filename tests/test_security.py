@@ -139,9 +139,9 @@ def test_check_talks_to_the_endpoints_of_its_plan_and_writes_the_file_that_was_n
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = len(lab.requests)
     with watched() as seen:
-        done = invoked("check", *through(lab), "--quiet", "-o", "report.json")
+        done = invoked("check", "aws-mcp", *through(lab), "--quiet", "-o", "report.json")
     assert done.exit_code == 0, done.output
-    assert {one.host for one in lab.requests[before:]} == {"aws-mcp.us-east-1.api.aws", "knowledge-mcp.global.api.aws"}
+    assert {one.host for one in lab.requests[before:]} == {"aws-mcp.us-east-1.api.aws"}
     assert addresses(seen) == {"127.0.0.1"}
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
     written = {str(arguments[0]) for event, arguments in seen if event == "open"} - {os.devnull}
@@ -154,10 +154,7 @@ def test_check_talks_to_the_endpoints_of_its_plan_and_writes_the_file_that_was_n
 
 
 @pytest.mark.usefixtures("keys")
-def test_sts_is_asked_once_and_only_with_whoami(lab: Lab) -> None:
-    before = len(lab.requests)
-    assert invoked("check", "aws-mcp", *through(lab), "--quiet").exit_code == 0
-    assert not [one for one in lab.requests[before:] if one.host.startswith("sts.")]
+def test_sts_is_asked_once_where_that_is_wanted(lab: Lab) -> None:
     before = len(lab.requests)
     assert invoked("check", "aws-mcp", "--whoami", *through(lab), "--quiet").exit_code == 0
     assert len([one for one in lab.requests[before:] if one.host.startswith("sts.")]) == 1
@@ -170,6 +167,16 @@ def test_without_a_credential_nothing_is_signed(lab: Lab) -> None:
     sent = lab.requests[before:]
     assert sent
     assert not [one for one in sent if one.signed]
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("credential", ["env", "bearer:MCPDOCTOR_LAB_TOKEN"])
+def test_over_plain_http_nothing_goes_to_another_machine_that_is_worth_stealing(credential: str) -> None:
+    with watched() as seen:
+        done = invoked("check", "http://host.example/mcp", "-s", "x", "-r", "us-east-1", "-c", credential)
+    assert "insecure-url" in done.stdout
+    assert addresses(seen) == set()
+    assert [arguments for event, arguments in seen if event == "socket.getaddrinfo"] == []
 
 
 def test_with_the_lab_nothing_leaves_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
