@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from mcpdoctor.cli import cli, completing
 
-Offered = Callable[[str], list[str]]
+Offered = Callable[..., list[str]]
 
 CONFIG = """\
 [default]

@@ -87,7 +87,7 @@ def test_the_version_is_told() -> None:
 def test_help_names_exit_codes_variables_files_and_docs() -> None:
     told = help_of("", 80)
     for word in (
-        "70  mcpdoctor itself failed",
+        "70 mcpdoctor itself failed",
         "AWS_PROFILE",
         "HTTPS_PROXY",
         "MCPDOCTOR_DEBUG",

@@ -45,7 +45,8 @@ def watched() -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
     if not getattr(sys, "_mcpdoctor_hook", False):
         sys.addaudithook(_hook)
         sys._mcpdoctor_hook = True  # type: ignore[attr-defined]
-    _seen = seen = []
+    seen: list[tuple[str, tuple[Any, ...]]] = []
+    _seen = seen
     try:
         yield seen
     finally:
@@ -63,7 +64,7 @@ def invoked(*arguments: str, text: str | None = None) -> Result:
 def rows() -> dict[str, str]:
     """The table of what is sent: what it says of each command in code marks."""
     table = PAGE.split("## What is sent where")[1].split("\n\n")[2]
-    found = {}
+    found: dict[str, str] = {}
     for line in table.splitlines()[2:]:
         commands, sends = line.strip("| ").split(" | ", maxsplit=1)
         found |= dict.fromkeys(re.findall(r"`([^`]+)`", commands), sends.split("|")[0].strip())
@@ -199,7 +200,7 @@ class Luring(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.received.append(
-            {"": f"{self.server.server_address[1]}", **{k.lower(): v for k, v in self.headers.items()}}
+            {"": str(self.connection.getsockname()[1]), **{k.lower(): v for k, v in self.headers.items()}}
         )
         if self.headers["user-agent"].startswith("mcpdoctor/"):
             told = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}

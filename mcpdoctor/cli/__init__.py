@@ -31,11 +31,8 @@ def cli() -> None:
       mcpdoctor targets ecs-mcp           what is known of a server: regions, IAM actions, quotas
       mcpdoctor diff old.json new.json    what changed between two saved reports
 
-    \b
-    Exit codes:
-      0   as wanted                      2   usage, or unreadable input
-      1   a target has no working        3   nothing to examine
-          configuration                  70  mcpdoctor itself failed
+    Exit codes: 0 as wanted, 1 a target has no working configuration, 2 usage or unreadable input,
+    3 nothing to examine, 70 mcpdoctor itself failed.
 
     \b
     Environment:
