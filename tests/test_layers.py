@@ -77,6 +77,7 @@ LAYERS = {
     "recorder": 6,
     "running": 6,
     "testing": 6,
+    "connect": 6,
     "integrations": 6,
     "cli": 7,
     "__init__": 7,

@@ -1,0 +1,297 @@
+"""The HTTP below the MCP client: a request that fails is explained, and the first one may fall back.
+
+A failed request is answered as JSON-RPC: mcp 1.x would tear down the whole session, cancel whoever waits, and drop the
+server's reason (so mcp 2 and mcp-proxy-for-aws 1.7 do it, too). Nothing is sent that the client did not ask for, but
+for the one request that is repeated to the fallback.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from mcpdoctor.connect import telling
+from mcpdoctor.connect.telling import ConnectionFailed
+from mcpdoctor.failures import unwrap
+from mcpdoctor.http_proxies import choose
+from mcpdoctor.model import Exchange
+from mcpdoctor.recording import Recorded
+from mcpdoctor.redaction import clean, clean_headers
+
+if TYPE_CHECKING:
+    from mcpdoctor.connect.wanted import Choice
+
+MARK = "mcpdoctor"
+"""Key of `data` in the JSON-RPC errors that are made here."""
+
+_READ = 65536
+_KEPT_FAILURES = 100
+_NO_ANSWER = -32000
+_PLAIN = frozenset({"accept", "accept-encoding", "content-type", "last-event-id", "user-agent"})
+_SESSION = "mcp-session-id"
+_TYPES = ("application/json", "text/event-stream")
+
+_log = logging.getLogger("mcpdoctor.connect")
+
+
+class Line(httpx.AsyncBaseTransport):
+    """Sends the requests of one session.
+
+    Args:
+        choice: the endpoint, and what stands in for it.
+        service: SigV4 service that requests are signed for; None where they are not.
+        region: region that they are signed for.
+        secrets: literal strings that no text may hold.
+        moved: whether the stand-in is used from the beginning.
+    """
+
+    def __init__(
+        self,
+        choice: Choice,
+        *,
+        service: str | None = None,
+        region: str | None = None,
+        secrets: tuple[str, ...] = (),
+        moved: bool = False,
+    ) -> None:
+        self.choice = choice
+        self.service, self.region = service, region
+        self.secrets = secrets
+        self.failures: dict[int, ConnectionFailed] = {}
+        self.client: httpx.AsyncClient | None = None
+        self._moved = moved
+        self._accepted = False
+        self._count = 0
+        self._ways: dict[str, httpx.AsyncHTTPTransport] = {}
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        cell = self.choice.stand_in if self._moved and self.choice.stand_in else self.choice.cell
+        return cell.configuration.endpoint
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; answer it with the explanation where it fails."""
+        message = _message(request)
+        if request.method != "POST" or message is None:
+            return await self._send(await self._addressed(request))
+        failed, response = await self._try(request, message)
+        if failed is not None and self._moves(failed):
+            failed, response = await self._try(request, message)
+        if failed is None:
+            assert response is not None  # noqa: S101  # there is one of the two
+            self._accepted = True
+            return response
+        return self._told(failed, message)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for way in self._ways.values():
+            await way.aclose()
+
+    async def _try(
+        self, request: httpx.Request, message: Mapping[str, Any]
+    ) -> tuple[ConnectionFailed | None, httpx.Response | None]:
+        """Send a request: its failure, or a response that the client can have as it is."""
+        request = await self._addressed(request)
+        started = time.perf_counter()
+        try:
+            response = await self._send(request)
+        except httpx.TransportError as error:
+            return self._failed(request, message, error, started=started), None
+        if not _refuses(request, message, response):
+            return None, response
+        raw = await _beginning(response)
+        text = clean(raw.decode("utf-8", errors="replace"), limit=4000, secrets=self.secrets)
+        refused = _error(request, response, text)
+        return self._failed(request, message, refused, started=started, response=response, body=(text, len(raw))), None
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Send it over the proxy that the environment prescribes: httpx leaves that to us, who are its transport."""
+        origin = str(request.url.copy_with(raw_path=b"/"))
+        if origin not in self._ways:
+            self._ways[origin] = httpx.AsyncHTTPTransport(proxy=choose(os.environ, origin).url)
+        return await self._ways[origin].handle_async_request(request)
+
+    async def _addressed(self, request: httpx.Request) -> httpx.Request:
+        """The request as it is, or for the stand-in: without signature, and without the headers of the user."""
+        if not self._moved:
+            return request
+        kept = [
+            (name, value)
+            for name, value in request.headers.multi_items()
+            if name.lower() in _PLAIN or name.lower().startswith("mcp-")
+        ]
+        content = await request.aread()
+        return httpx.Request(request.method, self.url, headers=kept, content=content, extensions=request.extensions)
+
+    def unsent(self, request: httpx.Request, error: Exception) -> httpx.Response | None:
+        """The answer to a request that could not be signed, since its credential could not be renewed; None if unclear.
+
+        Raised, it would end the session, and mcp 1.x would leave whoever waits waiting.
+        """
+        from mcpdoctor.explanation import explain
+
+        message = _message(request)
+        explanation = explain(error, catalogue=self.choice.catalogue)
+        if request.method != "POST" or message is None or not explanation.explained:
+            return None
+        failed = ConnectionFailed(replace(explanation, url=self.url))
+        failed.__cause__ = error
+        response = self._told(failed, message)
+        response.request = request
+        return response
+
+    # failing ----------------------------------------------------------------------------------------------------------
+
+    def _moves(self, failed: ConnectionFailed) -> bool:
+        """Go over to the stand-in, if there is one that helps and is allowed.
+
+        Only the very first request decides: what a session was opened with it keeps.
+        """
+        if self._accepted or self._moved or not telling.warned(failed.explanation, self.choice):
+            return False
+        self._moved = True
+        if self.client is not None:
+            self.client.auth = httpx.Auth()  # signs nothing
+        return True
+
+    def _failed(
+        self,
+        request: httpx.Request,
+        message: Mapping[str, Any],
+        error: httpx.HTTPError,
+        *,
+        started: float,
+        response: httpx.Response | None = None,
+        body: tuple[str, int] = ("", 0),
+    ) -> ConnectionFailed:
+        """The failure of a request, explained."""
+        signed = self.service is not None and "authorization" in request.headers
+        params = message.get("params")
+        name = params.get("name") if message.get("method") == "tools/call" and isinstance(params, dict) else None
+        method = message.get("method")
+        seen = Recorded(
+            exchange=Exchange(
+                method=request.method,
+                url=clean(str(request.url.copy_with(userinfo=b"")), limit=2000, secrets=self.secrets),
+                rpc_method=clean(method, limit=100) if isinstance(method, str) else None,
+                status=response.status_code if response is not None else None,
+                headers=clean_headers(response.headers.multi_items(), secrets=self.secrets) if response else {},
+                body=body[0] if response is not None else None,
+                body_size=body[1],
+                complete=True,
+                elapsed_s=round(time.perf_counter() - started, 6),
+            ),
+            signature="sigv4" if signed else None,
+            service=self.service if signed else None,
+            region=self.region if signed else None,
+            session=_SESSION in request.headers,
+            tool=clean(name, limit=100) if isinstance(name, str) else None,
+            failures=unwrap(error, secrets=self.secrets) if response is None else (),
+        )
+        failed = ConnectionFailed(telling.of_exchange(seen, self.choice.catalogue))
+        failed.__cause__ = error
+        return failed
+
+    def _told(self, failed: ConnectionFailed, message: Mapping[str, Any]) -> httpx.Response:
+        """The answer that tells a client of a failure."""
+        number = message.get("id")
+        if "method" not in message or not isinstance(number, int | str):
+            # Nobody waits for an answer to it, and mcp 1.x would end the session over it.
+            _log.warning("%s was not accepted: %s", message.get("method", "an answer"), failed)
+            return httpx.Response(202)
+        self._count += 1
+        self.failures[self._count] = failed
+        self.failures.pop(self._count - _KEPT_FAILURES, None)
+        found = failed.explanation
+        error = {
+            "code": found.http_status or _NO_ANSWER,
+            "message": str(failed),
+            "data": {MARK: self._count, "cause": found.cause.value, "checks": [one.check for one in found.findings]},
+        }
+        content = json.dumps({"jsonrpc": "2.0", "id": number, "error": error}).encode()
+        return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
+
+
+def _message(request: httpx.Request) -> dict[str, Any] | None:
+    """The JSON-RPC message that a request carries."""
+    try:
+        message = json.loads(request.content)
+    except (ValueError, httpx.RequestNotRead):
+        return None
+    return message if isinstance(message, dict) and "jsonrpc" in message else None
+
+
+def _refuses(request: httpx.Request, message: Mapping[str, Any], response: httpx.Response) -> bool:
+    """Whether an answer is none that the client can do anything with."""
+    status = response.status_code
+    if status == httpx.codes.NOT_FOUND and _SESSION in request.headers:
+        return False  # the session is over, and the client knows what that means
+    if status == httpx.codes.OK and "id" in message and "method" in message:
+        # mcp 1.x would wait for ever.
+        return not response.headers.get("content-type", "").lower().startswith(_TYPES)
+    return response.is_error
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """The first bytes of a body, unpacked; the rest is not read."""
+    kept = bytearray()
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
+    try:
+        async for chunk in response.stream:
+            kept += chunk
+            if len(kept) >= _READ:
+                break
+    except httpx.TransportError:
+        pass  # what came is what there is
+    finally:
+        await response.aclose()
+    if response.headers.get("content-encoding", "").lower() not in ("gzip", "x-gzip", "deflate"):
+        return bytes(kept[:_READ])
+    try:
+        return zlib.decompressobj(wbits=47).decompress(bytes(kept), _READ)
+    except zlib.error:
+        return b""
+
+
+def _error(request: httpx.Request, response: httpx.Response, body: str) -> httpx.HTTPStatusError:
+    """What the client would have raised, without what the request was signed with."""
+    asked = httpx.Request(request.method, clean(str(request.url.copy_with(userinfo=b"")), limit=2000))
+    given = httpx.Response(
+        response.status_code,
+        headers={name: value for name, value in response.headers.items() if name.lower() == "content-type"},
+        content=body.encode(),
+        request=asked,
+    )
+    words = f"HTTP {response.status_code} {given.reason_phrase} from {asked.url}"
+    return httpx.HTTPStatusError(words, request=asked, response=given)
+
+
+class Client(httpx.AsyncClient):
+    """A client over a line; what goes wrong while a request is signed is answered like any other failure."""
+
+    def __init__(self, line: Line, **given: Any) -> None:
+        super().__init__(transport=line, **given)
+        self._line = line
+        line.client = self
+
+    async def send(self, request: httpx.Request, **given: Any) -> httpx.Response:
+        """Send a request; see `httpx.AsyncClient`."""
+        try:
+            return await super().send(request, **given)
+        except httpx.HTTPError:
+            raise
+        except Exception as error:
+            answer = self._line.unsent(request, error)
+            if answer is None:
+                raise
+            return answer

@@ -1,0 +1,126 @@
+"""What a user is told: the exception, the warning, and how evidence becomes their words."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from mcpdoctor.model import Cause, Result, Verdict
+
+if TYPE_CHECKING:
+    from mcpdoctor.catalogue import Catalogue
+    from mcpdoctor.connect.wanted import Choice
+    from mcpdoctor.explanation import Explanation
+    from mcpdoctor.matrix import Cell
+    from mcpdoctor.model import Trace
+    from mcpdoctor.recording import Recorded
+
+
+class ConnectionFailed(Exception):
+    """A connection failed; the message is the explanation, `__cause__` what went wrong.
+
+    Attributes:
+        explanation: cause, findings with their remedies, HTTP status, request id.
+    """
+
+    def __init__(self, explanation: Explanation) -> None:
+        super().__init__(str(explanation))
+        self.explanation = explanation
+
+    @property
+    def cause(self) -> Cause:
+        """The cause, for a program to branch on."""
+        return self.explanation.cause
+
+
+class FallbackWarning(UserWarning):
+    """The credential does not work, and an unauthenticated endpoint is used in place of the signed one."""
+
+
+OF_CREDENTIALS = frozenset(
+    {
+        Cause.UNSIGNED,
+        Cause.NO_CREDENTIALS,
+        Cause.PROFILE_NOT_FOUND,
+        Cause.NO_REGION,
+        Cause.EXPIRED_CREDENTIALS,
+        Cause.BAD_CREDENTIALS,
+        Cause.WRONG_PARTITION,
+        Cause.CLOCK_SKEW,
+        Cause.WRONG_SERVICE,
+        Cause.WRONG_REGION,
+        Cause.SIGNATURE_ALTERED,
+        Cause.WRONG_AUTH_METHOD,
+        Cause.ACCESS_DENIED,
+    }
+)
+"""Causes that a caller without a signature does not have: what a fallback helps with."""
+
+
+def of_url(cell: Cell, catalogue: Catalogue) -> Explanation | None:
+    """What is wrong with the URL itself; None where nothing is."""
+    from mcpdoctor import probes
+
+    trace = probes.parse(cell, catalogue, deadline_s=0.0)
+    return None if trace.verdict is Verdict.PASSED else of_trace(trace, cell, catalogue)
+
+
+def of_trace(trace: Trace, cell: Cell, catalogue: Catalogue) -> Explanation:
+    """Explain a stage that failed, as `mcpdoctor check` would.
+
+    Args:
+        trace: of a stage before anything was sent.
+        cell: what was to be connected to.
+        catalogue: the checks.
+    """
+    from mcpdoctor.diagnosis import judge
+    from mcpdoctor.explanation import Explanation
+
+    configuration = cell.configuration
+    evidence = Result(target=cell.target, configuration=configuration, works=False, stage=trace.stage, stages=(trace,))
+    [result] = judge((evidence,), catalogue)
+    return Explanation(
+        cause=result.cause or Cause.UNEXPLAINED,
+        causes=(result.cause,) if result.cause else (),
+        url=configuration.endpoint,
+        chains=trace.failures,
+        findings=result.findings,
+    )
+
+
+def of_exchange(seen: Recorded, catalogue: Catalogue) -> Explanation:
+    """Explain an exchange that failed."""
+    from mcpdoctor.explanation import explain_recording
+    from mcpdoctor.recording import Recording
+
+    return explain_recording(Recording(exchanges=(seen,), python=True), catalogue)
+
+
+def falls_back(explanation: Explanation) -> bool:
+    """Whether an unauthenticated endpoint helps: whatever the cause may be, it is one of the credential."""
+    return bool(explanation.causes) and OF_CREDENTIALS.issuperset(explanation.causes)
+
+
+def warned(explanation: Explanation, choice: Choice) -> bool:
+    """Whether to fall back; it has been said then. A program that makes errors of warnings does not want to."""
+    if choice.stand_in is None or not falls_back(explanation):
+        return False
+    try:
+        warnings.warn(_warning(explanation, choice), FallbackWarning, stacklevel=2)
+    except FallbackWarning:
+        return False
+    return True
+
+
+def _warning(explanation: Explanation, choice: Choice) -> str:
+    """What to say of a fallback: that it is used, why, what is lost, what to do."""
+    assert choice.stand_in is not None  # noqa: S101  # nothing falls back to nothing
+    signed, there = choice.cell.configuration, choice.stand_in.configuration
+    finding = explanation.findings[0]
+    asked = f" (request id {explanation.request_id})" if explanation.request_id else ""
+    lost = f" It does not have {', '.join(choice.lost)}." if choice.lost else ""
+    return (
+        f"{choice.title} cannot be used with the credential {signed.credential}, so {choice.stand_in_title} is used "
+        f"instead ({there.endpoint}). {explanation.cause.value}: {finding.text}{asked} Fix: {finding.remedy}{lost} "
+        "fallback=False makes this an error."
+    )
