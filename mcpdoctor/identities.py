@@ -45,7 +45,7 @@ class Identities:
         standby: environment variables with the keys of the lab; None against real servers.
         timeout_s: seconds that one resolution may take.
         renewing: whether credentials renew themselves, for a program that goes on for hours; not where evidence is
-            taken.
+            taken. A credential process has no deadline of its own then, since it will be started again.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Identities:
                     standby=self._standby,
                     with_region=reference in self._with_region,
                     given=given,
-                    deadline_s=self._timeout_s * _PROCESS_SHARE,
+                    deadline_s=None if self._renewing else self._timeout_s * _PROCESS_SHARE,
                 )
                 return found if self._renewing else _frozen(found)
             except Exception as error:

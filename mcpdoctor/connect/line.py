@@ -13,7 +13,6 @@ import os
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -134,17 +133,17 @@ class Line(httpx.AsyncBaseTransport):
         return httpx.Request(request.method, self.url, headers=kept, content=content, extensions=request.extensions)
 
     def unsent(self, request: httpx.Request, error: Exception) -> httpx.Response | None:
-        """The answer to a request that could not be signed, since its credential could not be renewed; None if unclear.
+        """The answer to a request that could not be signed, since its credential could not be renewed.
 
         Raised, it would end the session, and mcp 1.x would leave whoever waits waiting.
-        """
-        from mcpdoctor.explanation import explain
 
+        Returns:
+            None for what nobody waits for, and for an error of another kind.
+        """
         message = _message(request)
-        explanation = explain(error, catalogue=self.choice.catalogue)
-        if request.method != "POST" or message is None or not explanation.explained:
+        if request.method != "POST" or message is None or not telling.of_signing(error):
             return None
-        failed = ConnectionFailed(replace(explanation, url=self.url))
+        failed = ConnectionFailed(telling.of_credential(error, self.choice))
         failed.__cause__ = error
         response = self._told(failed, message)
         response.request = request

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mcpdoctor.model import Cause, Result, Verdict
+from mcpdoctor.failures import unwrap
+from mcpdoctor.model import Cause, Result, Stage, Trace, Verdict
+from mcpdoctor.redaction import clean
 
 if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.connect.wanted import Choice
     from mcpdoctor.explanation import Explanation
     from mcpdoctor.matrix import Cell
-    from mcpdoctor.model import Trace
     from mcpdoctor.recording import Recorded
 
 
@@ -22,6 +25,8 @@ class ConnectionFailed(Exception):
     Attributes:
         explanation: cause, findings with their remedies, HTTP status, request id.
     """
+
+    __module__ = "mcpdoctor.connect"  # where users know it from
 
     def __init__(self, explanation: Explanation) -> None:
         super().__init__(str(explanation))
@@ -35,6 +40,8 @@ class ConnectionFailed(Exception):
 
 class FallbackWarning(UserWarning):
     """The credential does not work, and an unauthenticated endpoint is used in place of the signed one."""
+
+    __module__ = "mcpdoctor.connect"
 
 
 OF_CREDENTIALS = frozenset(
@@ -86,6 +93,33 @@ def of_trace(trace: Trace, cell: Cell, catalogue: Catalogue) -> Explanation:
         chains=trace.failures,
         findings=result.findings,
     )
+
+
+def of_signing(error: Exception) -> bool:
+    """Whether an error says that there are no keys to sign with."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from mcpdoctor.chain import CredentialProcessError, MfaWanted
+
+    return isinstance(error, BotoCoreError | ClientError | CredentialProcessError | MfaWanted)
+
+
+def of_credential(error: Exception, choice: Choice) -> Explanation:
+    """Explain a credential that gave keys once and does not any more."""
+    from mcpdoctor.credentials import circumstances, surroundings
+    from mcpdoctor.explanation import explain
+
+    told = explain(error, catalogue=choice.catalogue)
+    if told.explained:
+        return replace(told, url=choice.cell.configuration.endpoint)
+    reference = choice.cell.configuration.credential
+    facts = {
+        **surroundings(reference, os.environ),
+        **circumstances(reference, os.environ),
+        "words": clean(str(error), limit=1000),
+    }
+    trace = Trace(stage=Stage.AUTH, verdict=Verdict.FAILED, failures=unwrap(error), facts=facts)
+    return of_trace(trace, choice.cell, choice.catalogue)
 
 
 def of_exchange(seen: Recorded, catalogue: Catalogue) -> Explanation:
