@@ -362,7 +362,7 @@ def test_a_refused_call_is_explained_and_the_session_goes_on(lab: Lab) -> None:
         with pytest.raises(McpError, match="unsigned: The server wants a signature") as caught:
             await session.call_tool(SIGNED, {})
         assert caught.value.error.code == 401
-        assert caught.value.error.data["cause"] == "unsigned"
+        assert (caught.value.error.data or {})["cause"] == "unsigned"
         return len((await session.list_tools()).tools)
 
     assert within(endpoint(lab.url("aws-mcp"), credential="none"), work) > 0
@@ -469,12 +469,13 @@ class Echo(BaseHTTPRequestHandler):
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def echo(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[str]]]:
-    handler = type("Heard", (Echo,), {"heard": [], "packed": request.param})
+    heard: list[str] = []
+    handler = type("Heard", (Echo,), {"heard": heard, "packed": request.param})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/mcp", handler.heard
+            yield f"http://127.0.0.1:{server.server_port}/mcp", heard
         finally:
             server.shutdown()
             thread.join()
