@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import pickle
 import re
 import socket
 import subprocess
@@ -324,6 +325,17 @@ def test_a_url_that_would_send_signatures_in_the_clear_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "cause"),
+    [("HTTPS_PROXY", "gopher://proxy.example", "proxy-failure"), ("SSL_CERT_FILE", "/no/such/file", "tls-failure")],
+)
+def test_settings_of_the_environment_that_httpx_cannot_use_are_explained(
+    variable: str, value: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert failure(endpoint("https://127.0.0.1:9/mcp")).cause == cause
+
+
+@pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: endpoint("aws-mpc"), "did you mean aws-mcp"),
@@ -513,9 +525,33 @@ def test_a_fallback_gets_nothing_that_was_meant_for_the_signed_endpoint(
     assert names <= {"host", "accept", "accept-encoding", "content-type", "content-length", "user-agent", "connection"}
 
 
+def test_a_failure_survives_the_way_to_another_process(lab: Lab) -> None:
+    failed = failure(fault(lab, "open/rate-limited"))
+    there: ConnectionFailed = pickle.loads(pickle.dumps(failed))  # noqa: S301  # our own
+    assert (str(there), there.cause) == (str(failed), failed.cause)
+
+
+def test_the_package_has_it_without_another_import() -> None:
+    code = "import mcpdoctor; mcpdoctor.connect.aws_knowledge()"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_a_connection_shows_no_header() -> None:
     connection = endpoint("https://x.example/mcp", headers={"x-api-key": "hunter2-hunter2"})
     assert "hunter2" not in repr(connection) + repr(connection._wanted)
+
+
+def test_a_token_is_sent_and_one_that_is_not_there_is_told(
+    echo: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, heard = echo
+    monkeypatch.setenv("AGENT_TOKEN", "opaque-token-of-16-and-more")
+    failed = failure(endpoint(url, credential="bearer:AGENT_TOKEN"))
+    assert "Bearer opaque-token-of-16-and-more" in heard[0]
+    assert "opaque-token" not in str(failed)
+    monkeypatch.delenv("AGENT_TOKEN")
+    assert "AGENT_TOKEN" in str(failure(endpoint(url, credential="bearer:AGENT_TOKEN")))
+    assert len(heard) == 1
 
 
 # what is meant --------------------------------------------------------------------------------------------------------

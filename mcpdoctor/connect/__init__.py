@@ -132,8 +132,9 @@ def endpoint(
         region: for signing, and of the endpoint where its URL has one.
         service: SigV4 service name, where the catalogue does not know it.
         profile: name of an AWS profile.
-        credential: a credential reference instead of a profile: `default`, `env`, `profile:NAME`, or `none` to send
-            requests unsigned. Without either, requests are signed where the endpoint takes signatures.
+        credential: a credential reference instead of a profile: `default`, `env`, `profile:NAME`, `bearer:VARIABLE`
+            for an OAuth token in an environment variable, or `none` to send requests unsigned. Without either,
+            requests are signed where the endpoint takes signatures.
         url: where the target answers, where that is not the URL of the catalogue (a test, a gateway in front of it).
         headers: HTTP headers to add to every request. They are not sent to a fallback.
         fallback: True to use the endpoint that the catalogue knows as a stand-in where the credential does not work;

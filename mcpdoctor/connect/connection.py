@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -79,9 +79,10 @@ class Connection:
         import anyio
 
         choice, signer = await self._prepared()
-        line = self._line(choice, signer)
+        headers = self._headers(choice)
+        line = self._line(choice, signer, headers)
         try:
-            async with self._transport(line, signer) as streams:
+            async with self._transport(line, signer, headers) as streams:
                 yield streams
         except Exception as error:
             failed = _failure(error, line)
@@ -137,7 +138,7 @@ class Connection:
         import anyio.to_thread
 
         choice = await anyio.to_thread.run_sync(self._looked_up)
-        if (refused := telling.of_url(choice.cell, choice.catalogue)) is not None:
+        if (refused := telling.beforehand(choice.cell, choice.catalogue)) is not None:
             raise ConnectionFailed(refused)
         if not choice.cell.configuration.signed:
             return choice, None
@@ -172,11 +173,30 @@ class Connection:
             return identity, signer, None
         return identity, None, ConnectionFailed(telling.of_trace(refusal, choice.cell, choice.catalogue))
 
-    def _line(self, choice: Choice, signer: Signer | None) -> Line:
+    def _headers(self, choice: Choice) -> dict[str, str]:
+        """The headers to add; a bearer token is one of them.
+
+        Raises:
+            ConnectionFailed: there is no token where it should be, or it cannot be sent.
+        """
+        from mcpdoctor.bearer import AUTHORIZATION, token_of, variable_of
+        from mcpdoctor.model import Stage, Trace, Verdict
+
+        headers = dict(self._wanted.headers)
+        name = variable_of(choice.cell.configuration.credential)
+        if name is None:
+            return headers
+        token = token_of(name, os.environ)
+        if not token.header:
+            trace = Trace(stage=Stage.AUTH, verdict=Verdict.FAILED, facts=token.facts)
+            raise ConnectionFailed(telling.of_trace(trace, choice.cell, choice.catalogue))
+        return {**headers, AUTHORIZATION: token.header}
+
+    def _line(self, choice: Choice, signer: Signer | None, headers: Mapping[str, str]) -> Line:
         from mcpdoctor.bearer import pieces
         from mcpdoctor.connect.line import Line
 
-        secrets = [part for value in self._wanted.headers.values() for part in pieces(value)]
+        secrets = [part for value in headers.values() for part in pieces(value)]
         if signer is not None:
             secrets += signer.resolved.secrets
         return Line(
@@ -187,7 +207,9 @@ class Connection:
             moved=signer is None and choice.cell.configuration.signed,
         )
 
-    def _transport(self, line: Line, signer: Signer | None) -> AbstractAsyncContextManager[Streams]:
+    def _transport(
+        self, line: Line, signer: Signer | None, added: dict[str, str]
+    ) -> AbstractAsyncContextManager[Streams]:
         """The transport of the SDK, or for a signed endpoint the one of mcp-proxy-for-aws, over our line."""
         import httpx
 
@@ -211,7 +233,7 @@ class Connection:
         if signer is None:
             from mcp.client.streamable_http import streamable_http_client
 
-            return streamable_http_client(line.url, http_client=client(headers=dict(wanted.headers)))
+            return streamable_http_client(line.url, http_client=client(headers={} if line.moved else added))
         from mcp_proxy_for_aws.client import aws_iam_streamablehttp_client
 
         found: AbstractAsyncContextManager[Streams] = aws_iam_streamablehttp_client(
@@ -219,7 +241,7 @@ class Connection:
             aws_service=signer.service,
             aws_region=signer.region,
             credentials=signer.resolved.credentials,
-            headers=dict(wanted.headers),
+            headers=added,
             timeout=wanted.timeout_s,
             sse_read_timeout=wanted.read_timeout_s,
             httpx_client_factory=client,

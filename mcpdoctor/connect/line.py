@@ -50,6 +50,11 @@ class Line(httpx.AsyncBaseTransport):
         region: region that they are signed for.
         secrets: literal strings that no text may hold.
         moved: whether the stand-in is used from the beginning.
+
+    Attributes:
+        moved: whether the stand-in is used.
+        failures: what could not be sent or was refused, by the number that the JSON-RPC error carries.
+        client: the client that this is the transport of.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Line(httpx.AsyncBaseTransport):
         self.secrets = secrets
         self.failures: dict[int, ConnectionFailed] = {}
         self.client: httpx.AsyncClient | None = None
-        self._moved = moved
+        self.moved = moved
         self._accepted = False
         self._count = 0
         self._ways: dict[str, httpx.AsyncHTTPTransport] = {}
@@ -74,7 +79,7 @@ class Line(httpx.AsyncBaseTransport):
     @property
     def url(self) -> str:
         """Where requests go."""
-        cell = self.choice.stand_in if self._moved and self.choice.stand_in else self.choice.cell
+        cell = self.choice.stand_in if self.moved and self.choice.stand_in else self.choice.cell
         return cell.configuration.endpoint
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -117,12 +122,12 @@ class Line(httpx.AsyncBaseTransport):
         """Send it over the proxy that the environment prescribes: httpx leaves that to us, who are its transport."""
         origin = str(request.url.copy_with(raw_path=b"/"))
         if origin not in self._ways:
-            self._ways[origin] = httpx.AsyncHTTPTransport(proxy=choose(os.environ, origin).url)
+            self._ways[origin] = _way(origin)
         return await self._ways[origin].handle_async_request(request)
 
     async def _addressed(self, request: httpx.Request) -> httpx.Request:
         """The request as it is, or for the stand-in: without signature, and without the headers of the user."""
-        if not self._moved:
+        if not self.moved:
             return request
         kept = [
             (name, value)
@@ -156,9 +161,9 @@ class Line(httpx.AsyncBaseTransport):
 
         Only the very first request decides: what a session was opened with it keeps.
         """
-        if self._accepted or self._moved or not telling.warned(failed.explanation, self.choice):
+        if self._accepted or self.moved or not telling.warned(failed.explanation, self.choice):
             return False
-        self._moved = True
+        self.moved = True
         if self.client is not None:
             self.client.auth = httpx.Auth()  # signs nothing
         return True
@@ -219,6 +224,18 @@ class Line(httpx.AsyncBaseTransport):
         }
         content = json.dumps({"jsonrpc": "2.0", "id": number, "error": error}).encode()
         return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
+
+
+def _way(origin: str) -> httpx.AsyncHTTPTransport:
+    """What carries requests to a server.
+
+    Raises:
+        httpx.ProxyError: the environment names a proxy that httpx cannot use.
+    """
+    proxy = choose(os.environ, origin)
+    if proxy.problem is not None:
+        raise httpx.ProxyError(proxy.problem)
+    return httpx.AsyncHTTPTransport(proxy=proxy.url)
 
 
 def _message(request: httpx.Request) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mcpdoctor.failures import unwrap
-from mcpdoctor.model import Cause, Result, Stage, Trace, Verdict
+from mcpdoctor.model import Cause, Fact, Result, Stage, Trace, Verdict
 from mcpdoctor.redaction import clean
 
 if TYPE_CHECKING:
@@ -64,12 +64,18 @@ OF_CREDENTIALS = frozenset(
 """Causes that a caller without a signature does not have: what a fallback helps with."""
 
 
-def of_url(cell: Cell, catalogue: Catalogue) -> Explanation | None:
-    """What is wrong with the URL itself; None where nothing is."""
-    from mcpdoctor import probes
+def beforehand(cell: Cell, catalogue: Catalogue) -> Explanation | None:
+    """What is wrong with the URL, or with the authorities that httpx is told to trust; None where nothing is."""
+    from mcpdoctor import certificates, probes
 
     trace = probes.parse(cell, catalogue, deadline_s=0.0)
-    return None if trace.verdict is Verdict.PASSED else of_trace(trace, cell, catalogue)
+    if trace.verdict is not Verdict.PASSED:
+        return of_trace(trace, cell, catalogue)
+    problem = certificates.fatal(os.environ)
+    if problem is None:
+        return None
+    facts: dict[str, Fact] = {**certificates.variables(os.environ), "ca_problem": problem, "ca_broken": True}
+    return of_trace(Trace(stage=Stage.TLS, verdict=Verdict.FAILED, facts=facts), cell, catalogue)
 
 
 def of_trace(trace: Trace, cell: Cell, catalogue: Catalogue) -> Explanation:
