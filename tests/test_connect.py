@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import logging
 import pickle
@@ -15,18 +16,19 @@ import textwrap
 import threading
 import warnings
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from mcp import ClientSession
 from mcp.shared.exceptions import McpError
 from stacks.conftest import Way
 
-from mcpdoctor.connect import Connection, ConnectionFailed, FallbackWarning, aws_knowledge, aws_mcp, endpoint
+from mcpdoctor.connect import Connection, ConnectionFailed, FallbackWarning, aws_knowledge, aws_mcp, bodies, endpoint
 from mcpdoctor.connect.wanted import Wanted, choose
 from mcpdoctor.lab import Lab
 from mcpdoctor.model import Unusable
@@ -207,7 +209,7 @@ def test_a_credential_that_does_not_work_leads_to_the_fallback_and_the_warning_s
         f"AWS MCP Server cannot be used with the credential {'profile:nobody' if given.get('profile') else 'd'}" in text
     )
     assert lab.url("aws-knowledge") in text
-    assert f" {cause}: " in text
+    assert re.search(rf" {cause}(: | or )", text)
     assert " Fix: " in text
     assert ("request id" in text) == bool(refused)
     seen = came()
@@ -224,7 +226,7 @@ def test_without_a_fallback_it_is_an_error_that_explains_itself(
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         failed = failure(knowledge(lab, fallback=False, **given))
-    assert failed.cause == cause
+    assert failed.explanation.cause == cause
     assert str(failed).startswith(f"{cause}: ")
     assert "Fix: " in str(failed)
     assert failed.explanation.url == lab.url("aws-mcp")
@@ -279,6 +281,9 @@ def knowledge_by_url(lab: Lab) -> Connection:
         ("http/unavailable", "server-error", 503),
         ("http/html", "not-mcp", 200),
         ("http/not-found", "not-found", 404),
+        ("http/short-body", "connection-lost", None),
+        ("http/bad-chunks", "protocol-error", None),
+        ("open/rpc-error", "server-error", None),
     ],
 )
 def test_what_is_not_the_credential_does_not_fall_back(
@@ -287,6 +292,91 @@ def test_what_is_not_the_credential_does_not_fall_back(
     failed = failure(fault(lab, name, fallback=lab.url("aws-knowledge")))
     assert (failed.cause, failed.explanation.http_status) == (cause, status)
     assert "knowledge" not in {server for server, _, _ in came()}
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("open/other-id", "protocol-error"),
+        ("open/byte-order-mark", "protocol-error"),
+        ("open/content-type-missing", "protocol-error"),
+        ("call/accepted-only", "protocol-error"),
+        ("open/events-without-answer", "connection-lost"),
+        ("list/stream-cut", "connection-lost"),
+        ("http/stream-cut", "connection-lost"),
+    ],
+)
+def test_nobody_waits_for_an_answer_that_does_not_come(name: str, cause: str, lab: Lab) -> None:
+    async def main() -> None:
+        with anyio.fail_after(30):
+            async with fault(lab, name) as (read, write, _), ClientSession(read, write) as session:
+                await session.initialize()
+                await session.list_tools()
+                await session.call_tool("echo", {})
+
+    with pytest.raises(ConnectionFailed) as caught:
+        anyio.run(main)
+    assert caught.value.cause == cause
+
+
+def answer(body: bytes, **headers: str) -> httpx.Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        for place in range(0, len(body), 7):
+            yield body[place : place + 7]
+
+    return httpx.Response(200, headers={"content-type": "application/json", **headers}, content=chunks())
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seen"),
+    [
+        (b'{"jsonrpc": "2.0"}', {}, b'{"jsonrpc": "2.0"}'),
+        (gzip.compress(b"{}" * 9), {"content-encoding": "gzip"}, b"{}" * 9),
+        (b"\x0b\x02\x80{}\x03", {"content-encoding": "br"}, None),
+        (b"not packed", {"content-encoding": "gzip"}, None),
+        (b"x" * 100, {}, None),
+    ],
+    ids=["plain", "packed", "packed otherwise", "packed wrongly", "too long to look at"],
+)
+def test_an_answer_that_was_looked_at_reaches_the_client_as_it_came(
+    body: bytes, headers: dict[str, str], seen: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "MOST", 64)
+
+    async def main() -> tuple[bytes | None, bytes, httpx.Headers]:
+        content, response = await bodies.whole(answer(body, **headers))
+        raw = b"".join([chunk async for chunk in response.aiter_raw()])
+        return content, raw, response.headers
+
+    content, raw, given = anyio.run(main)
+    assert (content, raw) == (seen, body)
+    assert {**headers, "content-type": "application/json"}.items() <= given.items()
+
+
+@pytest.mark.parametrize(
+    ("events", "added"),
+    [
+        (b'data: {"method": "notifications/progress"}\n\n', True),
+        (b'data: {"jsonrpc": "2.0", "id": 1, "result": {}}\n\n', False),
+        (b'data: {"jsonrpc": "2.0", "id": 1, "error": {}}\n\n', False),
+        (b"id: 7\ndata:\n\n", False),  # the client asks for the rest itself
+    ],
+    ids=["no answer", "a result", "an error", "to be resumed"],
+)
+def test_an_event_stream_gets_an_end_only_where_it_has_no_answer(events: bytes, *, added: bool) -> None:
+    async def main() -> bytes:
+        response = bodies.ended(answer(events), lambda _: b"THE END")
+        return b"".join([chunk async for chunk in response.aiter_raw()])
+
+    assert anyio.run(main) == events + (b"THE END" if added else b"")
+
+
+def test_several_causes_that_remain_are_not_made_one(lab: Lab) -> None:
+    failed = failure(fault(lab, "auth/no-challenge"))
+    assert len(failed.explanation.causes) > 1
+    assert failed.cause == "unexplained"
+    with pytest.warns(FallbackWarning, match="expired-credentials or bad-credentials or"):
+        listed(fault(lab, "auth/no-challenge", fallback=lab.url("aws-knowledge")))
 
 
 def test_a_name_that_does_not_resolve_is_explained(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -269,7 +270,7 @@ def _failure(error: Exception, line: Line) -> ConnectionFailed | None:
         elif any(map(_of_client, path)):
             explanation = explain(error)
             if explanation.explained:
-                found = ConnectionFailed(explanation)
+                found = ConnectionFailed(replace(explanation, url=explanation.url or line.url))
                 found.__cause__ = leaf
         elif not is_noise(f"{type(leaf).__module__}.{type(leaf).__qualname__}", explicit=False):
             return None
@@ -281,12 +282,22 @@ def _data(error: BaseException) -> object:
     return getattr(getattr(error, "error", None), "data", None)
 
 
+_SENDING = {
+    "mcp.client.streamable_http": ("_handle_post_request", "handle_request_async"),
+    "mcp.client.session": ("initialize", "list_tools"),
+}
+"""Functions of the client, by module, whose errors are those of the connection; calls are the program's business."""
+
+
 def _of_client(error: BaseException) -> bool:
-    """Whether the client raised it while it sent a request: what a program raises passes through its contexts only."""
+    """Whether the client raised it while it opened a session or sent a request.
+
+    What a program raises passes through the contexts of the client, too, but not through these functions.
+    """
     link = error.__traceback__
     while link is not None:
         module, name = str(link.tb_frame.f_globals.get("__name__")), link.tb_frame.f_code.co_name
-        if module == "mcp.client.streamable_http" and name in ("_handle_post_request", "handle_request_async"):
+        if name in _SENDING.get(module, ()):
             return True
         link = link.tb_next
     return False

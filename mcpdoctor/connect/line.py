@@ -11,17 +11,18 @@ import json
 import logging
 import os
 import time
-import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from mcpdoctor.connect import telling
+from mcpdoctor.answers import decoded, problem
+from mcpdoctor.connect import bodies, telling
 from mcpdoctor.connect.telling import ConnectionFailed
 from mcpdoctor.failures import unwrap
 from mcpdoctor.http_proxies import choose
-from mcpdoctor.model import Exchange
+from mcpdoctor.model import Exchange, Fact
 from mcpdoctor.recording import Recorded
 from mcpdoctor.redaction import clean, clean_headers
 
@@ -31,14 +32,32 @@ if TYPE_CHECKING:
 MARK = "mcpdoctor"
 """Key of `data` in the JSON-RPC errors that are made here."""
 
-_READ = 65536
+_KEPT_BODY = 4000
 _KEPT_FAILURES = 100
 _NO_ANSWER = -32000
 _PLAIN = frozenset({"accept", "accept-encoding", "content-type", "last-event-id", "user-agent"})
 _SESSION = "mcp-session-id"
-_TYPES = ("application/json", "text/event-stream")
 
 _log = logging.getLogger("mcpdoctor.connect")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A request that is under way."""
+
+    request: httpx.Request
+    message: Mapping[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for the answer."""
+        return "method" in self.message and isinstance(self.message.get("id"), int | str)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since it was sent."""
+        return round(time.perf_counter() - self.started, 6)
 
 
 class Line(httpx.AsyncBaseTransport):
@@ -104,19 +123,31 @@ class Line(httpx.AsyncBaseTransport):
     async def _try(
         self, request: httpx.Request, message: Mapping[str, Any]
     ) -> tuple[ConnectionFailed | None, httpx.Response | None]:
-        """Send a request: its failure, or a response that the client can have as it is."""
+        """Send a request: its failure, or a response that the client can have."""
         request = await self._addressed(request)
-        started = time.perf_counter()
+        asked = _Asked(request=request, message=message)
         try:
             response = await self._send(request)
+            if _refused(request, response):
+                body = await bodies.beginning(response)
+                return self._failed(asked, response=response, body=body), None
+            if not asked.waits or not response.is_success:
+                return None, response
+            if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+                return None, bodies.ended(response, lambda broke: self._last_event(asked, response, broke))
+            content, given = await bodies.whole(response)
         except httpx.TransportError as error:
-            return self._failed(request, message, error, started=started), None
-        if not _refuses(request, message, response):
-            return None, response
-        raw = await _beginning(response)
-        text = clean(raw.decode("utf-8", errors="replace"), limit=4000, secrets=self.secrets)
-        refused = _error(request, response, text)
-        return self._failed(request, message, refused, started=started, response=response, body=(text, len(raw))), None
+            return self._failed(asked, error=error), None
+        unfit = None if content is None else _unfit(asked, response, content)
+        if unfit is None:
+            return None, given
+        await given.aclose()
+        return self._failed(asked, response=response, body=content or b"", unfit=unfit), None
+
+    def _last_event(self, asked: _Asked, response: httpx.Response, broke: httpx.TransportError | None) -> bytes:
+        """What ends an event stream that held no answer."""
+        failed = self._failed(asked, response=response, error=broke, cut=True)
+        return b"\n\nevent: message\ndata: " + self._told(failed, asked.message).content + b"\n\n"
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         """Send it over the proxy that the environment prescribes: httpx leaves that to us, who are its transport."""
@@ -170,19 +201,29 @@ class Line(httpx.AsyncBaseTransport):
 
     def _failed(
         self,
-        request: httpx.Request,
-        message: Mapping[str, Any],
-        error: httpx.HTTPError,
+        asked: _Asked,
         *,
-        started: float,
         response: httpx.Response | None = None,
-        body: tuple[str, int] = ("", 0),
+        body: bytes = b"",
+        error: httpx.TransportError | None = None,
+        unfit: str | None = None,
+        cut: bool = False,
     ) -> ConnectionFailed:
-        """The failure of a request, explained."""
+        """The failure of a request, explained.
+
+        Args:
+            asked: the request.
+            response: what came, if something did.
+            body: the beginning of it.
+            error: what was raised.
+            unfit: what keeps a client from taking the answer.
+            cut: whether it was an event stream that ended without an answer.
+        """
+        request, message, elapsed_s = asked.request, asked.message, asked.elapsed_s
         signed = self.service is not None and "authorization" in request.headers
-        params = message.get("params")
-        name = params.get("name") if message.get("method") == "tools/call" and isinstance(params, dict) else None
-        method = message.get("method")
+        params, method = message.get("params"), message.get("method")
+        name = params.get("name") if method == "tools/call" and isinstance(params, dict) else None
+        text = clean(decoded(body), limit=_KEPT_BODY, secrets=self.secrets)
         seen = Recorded(
             exchange=Exchange(
                 method=request.method,
@@ -190,20 +231,25 @@ class Line(httpx.AsyncBaseTransport):
                 rpc_method=clean(method, limit=100) if isinstance(method, str) else None,
                 status=response.status_code if response is not None else None,
                 headers=clean_headers(response.headers.multi_items(), secrets=self.secrets) if response else {},
-                body=body[0] if response is not None else None,
-                body_size=body[1],
-                complete=True,
-                elapsed_s=round(time.perf_counter() - started, 6),
+                body=text if response is not None else None,
+                body_size=len(body),
+                complete=not cut,
+                elapsed_s=elapsed_s,
+                problem=unfit,
             ),
             signature="sigv4" if signed else None,
             service=self.service if signed else None,
             region=self.region if signed else None,
             session=_SESSION in request.headers,
             tool=clean(name, limit=100) if isinstance(name, str) else None,
-            failures=unwrap(error, secrets=self.secrets) if response is None else (),
+            failures=unwrap(error, secrets=self.secrets) if error is not None else (),
         )
-        failed = ConnectionFailed(telling.of_exchange(seen, self.choice.catalogue))
-        failed.__cause__ = error
+        facts: dict[str, Fact] = {"answer_rejected": True} if unfit is not None else {}
+        if cut and not isinstance(error, httpx.TimeoutException):
+            facts["stream_cut_s"] = round(elapsed_s, 1) or 0.1
+        cell = self.choice.stand_in if self.moved and self.choice.stand_in else self.choice.cell
+        failed = ConnectionFailed(telling.of_exchange(seen, cell, self.choice.catalogue, facts))
+        failed.__cause__ = error or (_error(request, response, text) if response is not None else None)
         return failed
 
     def _told(self, failed: ConnectionFailed, message: Mapping[str, Any]) -> httpx.Response:
@@ -218,9 +264,9 @@ class Line(httpx.AsyncBaseTransport):
         self.failures.pop(self._count - _KEPT_FAILURES, None)
         found = failed.explanation
         error = {
-            "code": found.http_status or _NO_ANSWER,
+            "code": found.http_status if (found.http_status or 0) >= httpx.codes.BAD_REQUEST else _NO_ANSWER,
             "message": str(failed),
-            "data": {MARK: self._count, "cause": found.cause.value, "checks": [one.check for one in found.findings]},
+            "data": {MARK: self._count, "cause": failed.cause.value, "checks": [one.check for one in found.findings]},
         }
         content = json.dumps({"jsonrpc": "2.0", "id": number, "error": error}).encode()
         return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
@@ -247,36 +293,17 @@ def _message(request: httpx.Request) -> dict[str, Any] | None:
     return message if isinstance(message, dict) and "jsonrpc" in message else None
 
 
-def _refuses(request: httpx.Request, message: Mapping[str, Any], response: httpx.Response) -> bool:
-    """Whether an answer is none that the client can do anything with."""
-    status = response.status_code
-    if status == httpx.codes.NOT_FOUND and _SESSION in request.headers:
-        return False  # the session is over, and the client knows what that means
-    if status == httpx.codes.OK and "id" in message and "method" in message:
-        # mcp 1.x would wait for ever.
-        return not response.headers.get("content-type", "").lower().startswith(_TYPES)
-    return response.is_error
+def _refused(request: httpx.Request, response: httpx.Response) -> bool:
+    """Whether a status is one that the client can do nothing with: at 404, it knows that its session is over."""
+    return response.is_error and not (response.status_code == httpx.codes.NOT_FOUND and _SESSION in request.headers)
 
 
-async def _beginning(response: httpx.Response) -> bytes:
-    """The first bytes of a body, unpacked; the rest is not read."""
-    kept = bytearray()
-    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  # an async transport gives nothing else
-    try:
-        async for chunk in response.stream:
-            kept += chunk
-            if len(kept) >= _READ:
-                break
-    except httpx.TransportError:
-        pass  # what came is what there is
-    finally:
-        await response.aclose()
-    if response.headers.get("content-encoding", "").lower() not in ("gzip", "x-gzip", "deflate"):
-        return bytes(kept[:_READ])
-    try:
-        return zlib.decompressobj(wbits=47).decompress(bytes(kept), _READ)
-    except zlib.error:
-        return b""
+def _unfit(asked: _Asked, response: httpx.Response, content: bytes) -> str | None:
+    """What keeps a client from taking an answer; mcp 1.x would wait for ever then."""
+    kind = response.headers.get("content-type")
+    return problem(
+        status=response.status_code, content_type=kind, body=content, request_id=asked.message.get("id"), complete=True
+    )
 
 
 def _error(request: httpx.Request, response: httpx.Response, body: str) -> httpx.HTTPStatusError:

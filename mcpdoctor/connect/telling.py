@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,8 @@ class ConnectionFailed(Exception):
 
     @property
     def cause(self) -> Cause:
-        """The cause, for a program to branch on."""
-        return self.explanation.cause
+        """The cause, for a program to branch on; `unexplained` where several remain (`explanation.causes`)."""
+        return self.explanation.cause if len(self.explanation.causes) == 1 else Cause.UNEXPLAINED
 
 
 class FallbackWarning(UserWarning):
@@ -128,12 +129,32 @@ def of_credential(error: Exception, choice: Choice) -> Explanation:
     return of_trace(trace, choice.cell, choice.catalogue)
 
 
-def of_exchange(seen: Recorded, catalogue: Catalogue) -> Explanation:
-    """Explain an exchange that failed."""
+_STAGES = {"initialize": Stage.OPEN, "tools/list": Stage.LIST}
+
+
+def of_exchange(seen: Recorded, cell: Cell, catalogue: Catalogue, facts: Mapping[str, Fact]) -> Explanation:
+    """Explain an exchange that failed.
+
+    Args:
+        seen: what was sent and answered.
+        cell: the endpoint.
+        catalogue: the checks.
+        facts: what only who read the answer can know; they decide where the exchange itself does not tell.
+    """
     from mcpdoctor.explanation import explain_recording
     from mcpdoctor.recording import Recording
 
-    return explain_recording(Recording(exchanges=(seen,), python=True), catalogue)
+    told = explain_recording(Recording(exchanges=(seen,), python=True), catalogue)
+    if told.explained or not facts:
+        return told
+    trace = Trace(
+        stage=_STAGES.get(seen.exchange.rpc_method or "", Stage.CALL),
+        verdict=Verdict.FAILED,
+        facts=facts,
+        exchanges=(seen.exchange,),
+        failures=seen.failures,
+    )
+    return replace(of_trace(trace, cell, catalogue), http_status=seen.exchange.status)
 
 
 def falls_back(explanation: Explanation) -> bool:
@@ -157,10 +178,11 @@ def _warning(explanation: Explanation, choice: Choice) -> str:
     assert choice.stand_in is not None  # noqa: S101  # nothing falls back to nothing
     signed, there = choice.cell.configuration, choice.stand_in.configuration
     finding = explanation.findings[0]
+    causes = " or ".join(one.value for one in explanation.causes)
     asked = f" (request id {explanation.request_id})" if explanation.request_id else ""
     lost = f" It does not have {', '.join(choice.lost)}." if choice.lost else ""
     return (
         f"{choice.title} cannot be used with the credential {signed.credential}, so {choice.stand_in_title} is used "
-        f"instead ({there.endpoint}). {explanation.cause.value}: {finding.text}{asked} Fix: {finding.remedy}{lost} "
+        f"instead ({there.endpoint}). {causes}: {finding.text}{asked} Fix: {finding.remedy}{lost} "
         "fallback=False makes this an error."
     )
