@@ -550,6 +550,7 @@ class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     heard: list[str]
     packed = False
+    leads_to = ""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -557,7 +558,9 @@ class Echo(BaseHTTPRequestHandler):
         body = json.dumps({"message": f"Access denied for {self.headers}"}).encode()
         if self.packed:
             body = zlib.compress(body)
-        self.send_response(403)
+        self.send_response(307 if self.leads_to else 403)
+        if self.leads_to:
+            self.send_header("location", self.leads_to)
         self.send_header("content-type", "application/json")
         if self.packed:
             self.send_header("content-encoding", "deflate")
@@ -569,18 +572,24 @@ class Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "packed"])
-def echo(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[str]]]:
-    heard: list[str] = []
-    handler = type("Heard", (Echo,), {"heard": heard, "packed": request.param})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+@contextlib.contextmanager
+def serving(**given: Any) -> Iterator[str]:
+    """URL of a server that answers as `Echo` does."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Given", (Echo,), given)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/mcp", heard
+            yield f"http://127.0.0.1:{server.server_port}/mcp"
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "packed"])
+def echo(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[str]]]:
+    heard: list[str] = []
+    with serving(heard=heard, packed=request.param) as url:
+        yield url, heard
 
 
 def test_no_secret_is_in_a_failure_even_where_the_server_sends_them_back(
@@ -613,6 +622,14 @@ def test_a_fallback_gets_nothing_that_was_meant_for_the_signed_endpoint(
     [head] = heard
     names = {line.partition(":")[0].lower() for line in head.splitlines() if line}
     assert names <= {"host", "accept", "accept-encoding", "content-type", "content-length", "user-agent", "connection"}
+
+
+def test_a_redirect_takes_no_header_elsewhere(echo: tuple[str, list[str]]) -> None:
+    url, heard = echo
+    with serving(heard=[], leads_to=url) as first:
+        failed = failure(endpoint(first, headers={"x-api-key": "hunter2-hunter2"}))
+    assert failed.cause == "redirected"
+    assert heard == []
 
 
 def test_a_failure_survives_the_way_to_another_process(lab: Lab) -> None:

@@ -228,7 +228,8 @@ class Connection:
                 headers=headers,
                 timeout=httpx.Timeout(wanted.timeout_s, read=wanted.read_timeout_s),
                 auth=auth,
-                follow_redirects=signer is None,
+                # Old versions of the SDK leave it to httpx, which takes added headers along to wherever it is led.
+                follow_redirects=signer is None and not headers,
             )
 
         if signer is None:
