@@ -9,12 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = (
-    *sorted((ROOT / "docs").rglob("*.md")),
-    ROOT / "README.md",
-    ROOT / "checks" / "README.md",
-    ROOT / "CHANGELOG.md",
-)
+AT_TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "checks/README.md")
+PAGES = (*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / name for name in AT_TOP))
 
 _FENCE = re.compile(
     r"(?:^<!-- output: (?P<of>.+) -->\n)?^(?P<indent> *)```(?P<info>.*)\n(?P<text>(?:.*\n)*?)(?P=indent)```$",
