@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def _blocks(page: Path) -> Iterator[Block]:
             page=page.relative_to(ROOT).as_posix(),
             line=text.count("\n", 0, found.start("text")) + 1,
             language=found["info"].strip(),
-            text=found["text"],
+            text=textwrap.dedent(found["text"]) if found["indent"] else found["text"],
             of=found["of"] or "",
         )
 

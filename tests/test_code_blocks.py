@@ -66,7 +66,8 @@ PARSED = {
 
 ELSEWHERE = {
     r"(uvx|pipx|pip|uv|python3? -m venv|\S*bin/pip)\b": "installs",
-    r"make \w": "runs the tests, this one too",
+    r"(make|\.ci/run)\b": "runs the tests, this one too",
+    r"git\b": "asks GitHub",
     r"\S*bin/(mcpdoctor|ruff|mypy|pytest)\b": "follows an installation",
     r"pytest( -n| --mcpdoctor)": "a session of its own; tests/test_pytest_plugin.py has such sessions",
     r"python agent\.py$": "the reader's own program",

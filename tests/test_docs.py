@@ -81,6 +81,11 @@ def test_links_inside_the_project_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
     assert missing == []
+    docs = ROOT / "docs"
+    outside = [
+        link for link in links if page.is_relative_to(docs) and docs not in (page.parent / link).resolve().parents
+    ]
+    assert outside == [], "the site has docs/ alone: link to https://github.com/mcpdoctor/mcpdoctor/blob/main/…"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
