@@ -15,7 +15,8 @@ import click
 from mcpdoctor.cli import options
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
-from mcpdoctor.cli.trying import hush, network_for, planned, planning_from, print_plan
+from mcpdoctor.cli.trying import hush, network_for, planned, planning_from, print_plan, suite_of
+from mcpdoctor.suite import BUDGET
 
 if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue
@@ -177,6 +178,9 @@ def check(
         )
         plan = plan_in(None)
     else:
+        wanted = suite_of(
+            suite or ("lab" if use_lab and not (targets or endpoints or owned) else None), catalogue, owned=bool(owned)
+        )
         plan = planned(
             catalogue,
             targets=targets,
@@ -186,7 +190,7 @@ def check(
             services=services,
             credentials=credentials,
             profiles=profiles,
-            suite=suite or ("lab" if use_lab and not (targets or endpoints or owned) else None),
+            suite=wanted,
             tool=tool,
             arguments=arguments,
             headers=headers,
@@ -194,7 +198,7 @@ def check(
     searching = None
     if with_ceiling or required_workers is not None:
         searching = search_of(most, budget, quick=quick, required=required_workers)
-    elif most is not None or quick or think or budget != options.BUDGET:
+    elif most is not None or quick or think or budget != BUDGET:
         raise click.UsageError("--max, --budget, --quick and --think are for measuring; add --ceiling.")
     if dry_run:
         print_plan(plan, form)

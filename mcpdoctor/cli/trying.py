@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mcpdoctor.catalogue import Catalogue, Suite
+    from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.lab import Lab
     from mcpdoctor.matrix import Call, Cell, Plan
+    from mcpdoctor.suite import Suite
     from mcpdoctor.wire import Network
 
 
@@ -28,7 +29,7 @@ def planned(
     credentials: tuple[str, ...],
     profiles: tuple[str, ...],
     owned: tuple[str, ...] = (),
-    suite: str | None = None,
+    suite: Suite | None = None,
     tool: str | None = None,
     arguments: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -51,7 +52,7 @@ def planned(
             credentials=(*credentials, *(f"{PROFILE}{name}" for name in profiles)),
         ),
         catalogue,
-        suite=_suite(suite, catalogue),
+        suite=suite,
         call=_call(tool, arguments),
         owned=owned,
         headers=headers,
@@ -143,8 +144,18 @@ def _call(tool: str | None, arguments: str | None) -> Call | None:
     return Call(tool=tool, arguments=given)
 
 
-def _suite(name: str | None, catalogue: Catalogue) -> Suite | None:
-    from mcpdoctor.catalogue import load_suite
+def suite_of(name: str | None, catalogue: Catalogue, *, owned: bool = False) -> Suite | None:
+    """The suite that was named, or read from a file.
+
+    Args:
+        name: of a ready suite, or a file; None for none.
+        catalogue: the ready suites, and the names that a file may use.
+        owned: whether the ARN of a server of the user was given.
+
+    Raises:
+        Unusable: there is none of that name, or the file cannot be used.
+    """
+    from mcpdoctor import suite_files
     from mcpdoctor.model import Unusable
 
     if name is None:
@@ -153,7 +164,7 @@ def _suite(name: str | None, catalogue: Catalogue) -> Suite | None:
         return catalogue.suites[name]
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
-        return load_suite(path)
+        return suite_files.load(path, catalogue, owned=owned)
     known = ", ".join(sorted(catalogue.suites))
     raise Unusable(f"{name} is neither a suite ({known}) nor a file.")
 
