@@ -27,6 +27,10 @@ BEARER = "bearer:"
 """How a credential reference begins that sends the bearer token of an environment variable."""
 
 
+SUITE = "mcpdoctor"
+"""In place of the client: where a configuration was read from a suite file."""
+
+
 class Unusable(ValueError):
     """Input that is refused. The message is one sentence that says where it is wrong and how to fix it."""
 
@@ -163,7 +167,7 @@ class Origin:
 
     Attributes:
         file: path of the file, as it was given or found.
-        client: whose file it is; `mcpdoctor` for a suite file.
+        client: whose file it is; SUITE for a suite file.
         server: name of the entry; of a suite file `targets[1]` and so on.
         line: where the entry begins, from 1.
         column: the same, in characters from 1.
@@ -178,6 +182,11 @@ class Origin:
     column: int
     entry: str = ""
     values: tuple[Written, ...] = ()
+
+    @property
+    def in_suite(self) -> bool:
+        """Whether it is a line of a suite file; else it is an entry of the file of a client."""
+        return self.client == SUITE
 
     def value(self, name: str) -> Written | None:
         """The value of that name, or None."""

@@ -115,7 +115,9 @@ class Suite:
         outputs: reports to write, as `-o`: FILE or FORMAT:FILE, relative to the file of the suite.
         fail_on: least severity of a finding against the best configuration that makes the exit code 1, as `--fail-on`.
         name: of a ready suite; of another one, the path of its file.
-        file: the file that it was read from; empty for a ready one.
+        file: the file that it was read from, as it is shown; empty for a ready one.
+        directory: where that file is, which `outputs` are relative to; empty for a ready one.
+        places: line and column of each key, from 1; empty where nobody knows.
     """
 
     title: str = ""
@@ -126,6 +128,8 @@ class Suite:
     fail_on: FailOn | None = field(default=None, metadata={"key": "fail-on"})
     name: str = field(default="", metadata=_NO_KEY)
     file: str = field(default="", metadata=_NO_KEY)
+    directory: str = field(default="", metadata=_NO_KEY)
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict, metadata=_NO_KEY, compare=False)
 
     def requirements(self) -> tuple[Requirement, ...]:
         """What is required of each target, not judged yet.

@@ -21,7 +21,7 @@ from mcpdoctor.clients.values import Items, Member, Table, Value, plain
 from mcpdoctor.credentials import PROFILE, check_reference
 from mcpdoctor.forms import Misfit, Wrong, build, in_words
 from mcpdoctor.matrix import unknown_target
-from mcpdoctor.model import Cause, Origin, Unusable, Written
+from mcpdoctor.model import SUITE, Cause, Origin, Unusable, Written
 from mcpdoctor.redaction import clean
 from mcpdoctor.render import output_of
 from mcpdoctor.suite import Suite, SuiteTarget, budget_of
@@ -96,7 +96,8 @@ def load(path: Path, catalogue: Catalogue, *, shown: str = "", owned: bool = Fal
         )
     if not isinstance(table, Table):
         raise Unusable(f"{table.place}: tool.mcpdoctor is no table; write [tool.mcpdoctor].")
-    return _Reading(table, within, catalogue, owned=owned).suite()
+    suite = _Reading(table, within, catalogue, owned=owned).suite()
+    return replace(suite, directory=str(path.absolute().parent))
 
 
 def _speaks_of_us(path: Path) -> bool:
@@ -133,7 +134,9 @@ class _Reading:
         self.judge(suite)
         lines = tuple(self.placed(line, number) for number, line in enumerate(suite.targets))
         whole = replace(suite.require, places=self.places("require"))
-        return replace(suite, targets=lines, require=whole, name=self.file, file=self.file)
+        return replace(
+            suite, targets=lines, require=whole, name=self.file, file=self.file, places=self.places_of(self.table)
+        )
 
     # places -----------------------------------------------------------------------------------------------------------
 
@@ -164,9 +167,14 @@ class _Reading:
         return member.key if member else self.at(*path)
 
     def places(self, *path: str | int) -> dict[str, tuple[int, int]]:
-        """Line and column of each key of a table."""
-        table = self.at(*path)
-        if not isinstance(table, Table) or self.member(*path) is None:
+        """Line and column of each key of a table; none where there is no such table."""
+        member = self.member(*path)
+        return self.places_of(member.value) if member else {}
+
+    @staticmethod
+    def places_of(table: Value) -> dict[str, tuple[int, int]]:
+        """Line and column of each key."""
+        if not isinstance(table, Table):
             return {}
         return {one.name: (one.key.place.line, one.key.place.column) for one in table.members}
 
@@ -292,7 +300,7 @@ class _Reading:
             )
         origin = Origin(
             file=self.file,
-            client="mcpdoctor",
+            client=SUITE,
             server=f"targets[{number + 1}]",
             line=at.place.line,
             column=at.place.column,

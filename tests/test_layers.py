@@ -22,6 +22,7 @@ LAYERS = {
     "forms": 2,
     "suite": 2,
     "suite_files": 6,
+    "requirements": 4,
     "bearer": 2,
     "challenges": 2,
     "answers": 1,
@@ -78,6 +79,9 @@ LAYERS = {
 
 PURE = (
     "endpoints",
+    "forms",
+    "suite",
+    "requirements",
     "inference",
     "addresses",
     "matrix",

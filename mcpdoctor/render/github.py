@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mcpdoctor.model import LintFinding, Report, Severity
-from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, shown
+from mcpdoctor.model import LintFinding, Report, Requirement, Severity
+from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, requirement_words, shown
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _NAMED = 5
@@ -27,6 +27,11 @@ def _commands(report: Report) -> Iterator[str]:
     for told in found:
         if told.pressing:
             yield _of(told, names, _LEVELS[told.finding.severity])
+    working = {one.target for one in report.best}
+    for asked in report.requirements:
+        # Of a target that does not work nothing more is known than that: its finding is the annotation.
+        if asked.met is False or (asked.met is None and asked.target in working):
+            yield _of_requirement(asked)
     for one in report.lint:
         yield _of_file(one)
     for told in found:
@@ -49,6 +54,12 @@ def _of(told: Told, names: list[str], level: str) -> str:
         more = f" and {len(told.places) - _NAMED} more" if len(told.places) > _NAMED else ""
         lines.append(f"Configuration: {', '.join(names[number] for number in told.places[:_NAMED])}{more}")
     return _command(level, {**place, "title": f"{finding.title} [{finding.check}]"}, "\n".join(lines))
+
+
+def _of_requirement(one: Requirement) -> str:
+    place = {"file": one.file, "line": str(one.line), "col": str(one.column)} if one.file else {}
+    title = f"Required and {'not met' if one.met is False else 'not known'} [{one.name}]"
+    return _command("error", {**place, "title": title}, shown(requirement_words(one), 2000))
 
 
 def _of_file(one: LintFinding) -> str:
