@@ -34,6 +34,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m mcpdoctor.render.pages > docs/checks.md
 	$(BIN)/python -m mcpdoctor.render.guides docs/clients
 	$(BIN)/mcpdoctor render --schema > docs/report.schema.json
+	$(BIN)/python -m mcpdoctor.suite_schema > docs/suite.schema.json
 	cd tests && $(abspath $(BIN))/python -m field.page > ../docs/field-cases.md
 
 benchmarks: $(VENV)/.dev

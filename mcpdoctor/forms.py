@@ -100,7 +100,7 @@ def build(cls: type[Any], table: Mapping[str, Any], where: str, path: Path = ())
     Raises:
         Misfit: a key is unknown or missing, or a value is not of the form that is wanted.
     """
-    hints = _hints(cls)  # type: ignore[arg-type]  # a class is hashable
+    hints = hints_of(cls)
     known = keys(cls)
     for key in table:
         if key not in known:
@@ -118,6 +118,11 @@ def keys(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     """The keys that a table of a `cls` may have, each with its field."""
     named = {one.metadata.get("key", one.name.rstrip("_")): one for one in dataclasses.fields(cls)}
     return {key: one for key, one in named.items() if key is not None}
+
+
+def hints_of(cls: type[Any]) -> dict[str, Any]:
+    """The annotations of a class, rules included."""
+    return _hints(cls)  # type: ignore[arg-type]  # a class is hashable
 
 
 @cache

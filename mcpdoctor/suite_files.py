@@ -232,13 +232,13 @@ class _Reading:
         self.hold((*path, "target"), self.target, line.target)
         for number, one in enumerate(line.credentials):
             self.hold((*path, "credentials", number), check_reference, one)
-        if line.arguments and line.tool is None:
+        if self.member(*path, "arguments") and line.tool is None:
             raise self.refuse(self.key(*path, "arguments"), "arguments are for a tool; add tool.")
         try:
             json.dumps(line.arguments, allow_nan=False)
         except ValueError:
             raise self.refuse(self.at(*path, "arguments"), "arguments hold nan or inf, which JSON has not.") from None
-        if line.expect is not None and line.require.asked():
+        if line.expect is not None and self.member(*path, "require"):
             what = "a target that is expected to fail has no requirements; leave out expect or require."
             raise self.refuse(self.key(*path, "require"), what)
         self.names(*path, "require", "forbid", names=line.require.forbid)

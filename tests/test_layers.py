@@ -22,6 +22,7 @@ LAYERS = {
     "forms": 2,
     "suite": 2,
     "suite_files": 6,
+    "suite_schema": 6,
     "requirements": 4,
     "bearer": 2,
     "challenges": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def output_of(text: str) -> tuple[str, str]:
         if not name:
             raise Unusable(f"{text} names no file; write {form}:FILE.")
         return form, name
-    if colon and len(form) > 1 and form.isalpha():  # one letter is a drive
+    if colon and re.fullmatch(r"[A-Za-z]{2,}", form):  # one letter is a drive
         near = get_close_matches(form, FORMATS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"write {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
         raise Unusable(f"{text}: {form} is no format; {hint} A file of that name is ./{text}.")
