@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from mcpdoctor.model import Report, Result, Severity, Stage, Trace, Verdict, trace_of
+from mcpdoctor.model import Report, Requirement, Result, Severity, Stage, Trace, Verdict, trace_of
 from mcpdoctor.render import ceilings
 from mcpdoctor.render.digest import (
     NAME,
@@ -22,6 +22,7 @@ from mcpdoctor.render.digest import (
     snippets,
 )
 from mcpdoctor.render.drawing import Paint, plain, rows, wrapped
+from mcpdoctor.requirements import WORKERS
 
 HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
 _COLORS = {
@@ -67,15 +68,23 @@ def short(report: Report) -> Iterator[str]:
 
 def _missed(report: Report) -> Iterator[str]:
     """One line for each requirement that is not met."""
-    for one in report.requirements:
+    for one in _asked(report):
         if not one.met:
             yield f"{requirement_word(one)}: {plain(requirement_words(one), TEXT)}"
+
+
+def _asked(report: Report) -> Iterator[Requirement]:
+    """The requirements, without those of `--require-workers` that stand beside a ceiling already."""
+    measured = {one.target for one in report.ceilings}
+    for one in report.requirements:
+        if one.file or one.name != WORKERS or one.target not in measured:
+            yield one
 
 
 def _requirements(report: Report, paint: Paint, width: int) -> Iterator[str]:
     """What is required, and what came of it; where it is asked for, of what is not met."""
     lines = []
-    for one in report.requirements:
+    for one in _asked(report):
         word = requirement_word(one)
         place = f" ({plain(one.file, 400)}:{one.line}:{one.column})" if one.file and not one.met else ""
         first, *more = wrapped(plain(requirement_words(one), TEXT) + place, width, " " * 10)
