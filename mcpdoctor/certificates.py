@@ -18,8 +18,8 @@ import httpx
 
 from mcpdoctor import catalogue
 from mcpdoctor.model import Fact
+from mcpdoctor.network import Network, port_of
 from mcpdoctor.redaction import clean
-from mcpdoctor.wire import Network, port_of
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name

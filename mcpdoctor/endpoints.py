@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 REGION = r"[a-z]{2}(?:-[a-z]+)+-\d+"
 
+_LOOPBACK = re.compile(r"localhost\.?|127\.\d+\.\d+\.\d+|::1|.*\.localhost\.?", re.IGNORECASE)
 _NAME = re.compile(r"{(\w+)}")
 _ARN_PARTS = {"region": REGION, "partition": "aws(?:-[a-z]+)*", "account": r"\d{12}"}
 _ARN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
@@ -310,6 +311,16 @@ def host_and_path(url: str) -> tuple[str, str]:
     except ValueError:  # such as an unclosed [ of an IPv6 address
         return "", ""
     return (split.hostname or "").lower().removesuffix("."), split.path
+
+
+def host_of(url: str) -> str:
+    """Host, in lower case and without a dot at the end; empty for what is no URL."""
+    return host_and_path(url)[0]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address always means this machine."""
+    return bool(_LOOPBACK.fullmatch(host))
 
 
 def names(template: str) -> set[str]:

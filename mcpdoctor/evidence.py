@@ -11,11 +11,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, read, trace_facts
-from mcpdoctor.endpoints import ACTION_REMEDY
+from mcpdoctor.endpoints import ACTION_REMEDY, host_of
 from mcpdoctor.failures import Chain, chains_of, paths
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.reading import Clue, Reading, read_text
@@ -215,7 +214,7 @@ def _evidence(clue: Clue, steps: frozenset[str], catalogue: Catalogue, *, url: s
         failures=(clue.chain,) if clue.chain else (),
     )
     url = (exchange.url if exchange else "") or url
-    host, match = _host(url), catalogue.owner(url)
+    host, match = host_of(url), catalogue.owner(url)
     signed = any(map(_SIGNING.search, steps)) or None
     facts: dict[str, Fact] = {
         **trace_facts(trace, exchange, said),
@@ -324,10 +323,3 @@ def _steps(path: Sequence[BaseException]) -> Iterator[str]:
             yield code.co_name
             yield code.co_filename
             link = link.tb_next
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,9 +11,11 @@ import anyio
 from mcpdoctor import credentials, defects, probes, provenance
 from mcpdoctor.credentials import Resolved
 from mcpdoctor.failures import unwrap
+from mcpdoctor.installed import version
 from mcpdoctor.model import Configuration, Fact, Stage, Trace, Verdict
 from mcpdoctor.outcomes import Once, Outcome, evidence
 from mcpdoctor.redaction import clean
+from mcpdoctor.threads import in_thread
 
 _PROCESS_SHARE = 0.8
 """Part of the deadline that a credential process may take, so that what it did can still be told."""
@@ -65,7 +66,7 @@ class Identities:
             mine = facts.get("credential_partition")
             facts["partition_matches"] = None if there is None or mine is None else there == mine
             if given is None:  # of another program, the file says which proxy it is
-                installed = _installed("mcp-proxy-for-aws")
+                installed = version("mcp-proxy-for-aws")
                 facts |= defects.proxy_facts(installed) if installed else {}
         return facts
 
@@ -120,7 +121,7 @@ class Identities:
                 raise
 
         with evidence() as outcome, anyio.fail_after(self._timeout_s):
-            resolved = await probes.in_thread(work)
+            resolved = await in_thread(work)
         facts["credential_resolved"] = resolved is not None
         timed_out = any(link.type == "TimeoutError" for chain in outcome.failures for link in chain)
         facts["in_time"] = f" within {self._timeout_s:g} s" if timed_out else ""
@@ -134,10 +135,3 @@ def _frozen(resolved: Resolved) -> Resolved:
     keys = resolved.credentials.get_frozen_credentials()
     fixed = Credentials(keys.access_key, keys.secret_key, keys.token, method=resolved.credentials.method)
     return replace(resolved, credentials=fixed)
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

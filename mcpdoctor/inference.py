@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from mcpdoctor.endpoints import host_of
+
 AGENTCORE = "bedrock-agentcore"
 _LABELS_IT_KNOWS = 4
 
@@ -49,7 +51,7 @@ def why_given(endpoint: str, service: str | None, region: str | None) -> str | N
         return f"{would}, and this server takes no signature: do without it."
     if (guessed, found) == (service, region):
         return None
-    host = (urlsplit(endpoint).hostname or "").lower()
+    host = host_of(endpoint)
     labels = host.count(".") + 1
     if host.endswith(".api.aws") and labels != _LABELS_IT_KNOWS:
         what = f" (it has {labels} labels, and the proxy knows {_LABELS_IT_KNOWS})"

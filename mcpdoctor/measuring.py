@@ -22,12 +22,14 @@ from mcpdoctor.ceiling.measurement import Hands, Team, measure
 from mcpdoctor.ceiling.sessions import COSTS, Sessions, Way
 from mcpdoctor.ceiling.whom import whom
 from mcpdoctor.identities import Identities
+from mcpdoctor.installed import environment
 from mcpdoctor.matrix import Cell, Plan
 from mcpdoctor.model import Ceiling, Fact, Report, Result, Severity, Verdict
+from mcpdoctor.network import Network, port_of
 from mcpdoctor.outcomes import on_signal
 from mcpdoctor.samples import Operation, Outcome, Sample, Stop
+from mcpdoctor.threads import in_thread
 from mcpdoctor.verdict import conclude as judge
-from mcpdoctor.wire import Network, port_of
 
 
 class Observer(Protocol):
@@ -133,7 +135,7 @@ async def run(
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         elapsed_s=round(time.perf_counter() - clock, 3),
         interrupted="interrupted" if measured.interrupted.is_set() else None,
-        environment=engine.environment(),
+        environment=environment(),
         results=tuple(measured.results),
         ceilings=tuple(measured.ceilings),
         required_workers=settings.required_workers,
@@ -293,7 +295,7 @@ class _Measuring:
                     await way.look_up(self.network, urlsplit(url).hostname or "", port_of(url))
             except OSError:  # a timeout is one
                 return None
-        await probes.in_thread(probes.load_client)
+        await in_thread(probes.load_client)
         return Way(
             url=url,
             signer=signer,

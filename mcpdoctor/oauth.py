@@ -21,11 +21,15 @@ import anyio
 import httpx
 
 from mcpdoctor import __version__
+from mcpdoctor.bodies import ACCEPT_ENCODING
+from mcpdoctor.endpoints import is_loopback
 from mcpdoctor.model import Exchange, Fact
+from mcpdoctor.network import Network
 from mcpdoctor.outcomes import Once, evidence
-from mcpdoctor.probes import in_thread, is_loopback
 from mcpdoctor.redaction import clean
-from mcpdoctor.wire import ACCEPT_ENCODING, Network, RecordingTransport, Transcript
+from mcpdoctor.threads import in_thread
+from mcpdoctor.transcript import Transcript
+from mcpdoctor.wire import RecordingTransport
 
 MOST_PER_SERVER = 4
 """One address or two for the metadata of the resource, and the places where that of an issuer may be."""

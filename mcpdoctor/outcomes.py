@@ -16,6 +16,13 @@ from mcpdoctor.model import Stage, Trace, Verdict
 _OUR_MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, NotImplementedError)
 
 
+class Refused(Exception):  # not an error of ours: the answer was complete, and it was no
+    """The server answered, and the answer means that this stage failed; the exchange says why."""
+
+
+_REFUSED = f"{Refused.__module__}.{Refused.__qualname__}"
+
+
 @dataclass(slots=True)
 class Outcome:
     """How a piece of work ended: it passed, or what it raised says otherwise."""
@@ -27,7 +34,7 @@ class Outcome:
     def take(self, error: BaseException, secrets: Collection[str]) -> None:
         """Turn what was raised into a verdict and chains."""
         chains = unwrap(error, secrets=secrets)  # an exception may quote what the server sent back
-        self.failures = tuple(chain for chain in chains if not chain[-1].type.endswith("probes.Refused"))
+        self.failures = tuple(chain for chain in chains if chain[-1].type != _REFUSED)
         mistake = _our_mistake(error)
         self.verdict = Verdict.FAILED if mistake is None else Verdict.BROKEN
         self.reason = None if mistake is None else f"a fault of mcpdoctor itself: {mistake}"

@@ -18,10 +18,9 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcpdoctor import catalogue
-from mcpdoctor.endpoints import REGION
+from mcpdoctor.endpoints import REGION, host_of
 from mcpdoctor.model import Fact
 from mcpdoctor.redaction import clean
 
@@ -130,10 +129,7 @@ def partition_of_url(url: str, region: str | None) -> str | None:
         url: of the endpoint.
         region: that its host names, or that is signed for.
     """
-    try:
-        host = (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return None
+    host = host_of(url)
     ending = {
         suffix: one.name
         for one in partitions().values()

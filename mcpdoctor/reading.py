@@ -19,10 +19,10 @@ from mcpdoctor.redaction import clean, clean_headers
 from mcpdoctor.sentences import (
     MAX_WORDS,
     answer_of,
+    authority_of,
     exchange_in,
     exchange_of,
     gist_of,
-    host_of,
     is_answer,
     is_error,
     is_fallback,
@@ -283,7 +283,7 @@ class _Reader:
         if logged is None:
             return False
         if logged.status < 300:
-            self._answered.setdefault(host_of(logged.url), []).append(number)
+            self._answered.setdefault(authority_of(logged.url), []).append(number)
             if logged.method == "POST":
                 self._answered.setdefault(logged.url, []).append(number)
         elif not logged.aside:
@@ -300,7 +300,7 @@ class _Reader:
             answers = self._answered.get(clue.exchange.url, ())
             if clue.exchange.status in (404, 405):
                 # Where the server was looked for at another path, or spoken to over the other transport.
-                answers = answers or self._answered.get(host_of(clue.exchange.url), ())
+                answers = answers or self._answered.get(authority_of(clue.exchange.url), ())
         return replace(
             clue,
             answered_before=any(line < clue.line for line in answers[:1]),

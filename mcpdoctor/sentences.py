@@ -166,7 +166,7 @@ def urls_in(line: str) -> Iterator[str]:
             yield url
 
 
-def host_of(url: str) -> str:
+def authority_of(url: str) -> str:
     """The host and port of a URL; empty for what is none."""
     return url.split("/")[2] if url.count("/") > 1 else ""
 

@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from mcpdoctor import certificates, http_proxies, probes
+from mcpdoctor import certificates, http_proxies
 from mcpdoctor.failures import Chain
 from mcpdoctor.http_proxies import Choice
 from mcpdoctor.model import Fact, Stage, Trace, Verdict
+from mcpdoctor.network import Network, port_of
 from mcpdoctor.redaction import clean
-from mcpdoctor.wire import FALLBACK_S, Network, Transcript, port_of
+from mcpdoctor.threads import in_thread
+from mcpdoctor.transcript import FALLBACK_S, Transcript
 
 _READ = ("untrusted", "expired", "wrong-name")
 _UNREAD: dict[str, Fact] = {
@@ -131,7 +133,7 @@ async def look_up(network: Network, host: str, port: int, *, public: bool = Fals
         port: of the URL.
         public: whether the host is known to have addresses that anybody can reach.
     """
-    addresses = await probes.in_thread(lambda: network.look_up(host, port))
+    addresses = await in_thread(lambda: network.look_up(host, port))
     routed = network.route(host, port) is not None
     families = tuple(dict.fromkeys("IPv6" if ":" in one else "IPv4" for one in addresses))
     facts: dict[str, Fact] = {"addresses": addresses, "routed": routed, "families": families}

@@ -13,11 +13,14 @@ import anyio
 import httpx
 
 from mcpdoctor import __version__, probes, provenance, way
+from mcpdoctor.bodies import ACCEPT_ENCODING, read_answer
 from mcpdoctor.diagnosis import read
 from mcpdoctor.model import Fact
+from mcpdoctor.network import Network
 from mcpdoctor.outcomes import evidence
 from mcpdoctor.redaction import clean
-from mcpdoctor.wire import ACCEPT_ENCODING, Network, RecordingTransport, Transcript, read_answer
+from mcpdoctor.transcript import Transcript
+from mcpdoctor.wire import RecordingTransport
 
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 """https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html; it needs no permission."""

@@ -19,7 +19,7 @@ from mcpdoctor import engine, matrix
 from mcpdoctor.catalogue import Catalogue, load
 from mcpdoctor.lab import Lab, Options
 from mcpdoctor.model import Report
-from mcpdoctor.wire import Network, parse_route, tls_context
+from mcpdoctor.network import Network, parse_route, tls_context
 
 _SCRUBBED = re.compile(
     r"AWS_.*|BOTO_CONFIG|.*_PROXY|CI|GITHUB_.*|NO_COLOR|FORCE_COLOR|CLICOLOR.*|COLUMNS|LINES|MCPDOCTOR_.*"

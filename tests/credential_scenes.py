@@ -228,7 +228,7 @@ def withheld(scene: Machine) -> None:
 
 def anew(scene: Machine) -> None:
     of_profile("role", base() + role())(scene)
-    scene.monkeypatch.setattr("mcpdoctor.identities._installed", lambda _: "1.6.1")
+    scene.monkeypatch.setattr("mcpdoctor.identities.version", lambda _: "1.6.1")
 
 
 def ending(minutes: float) -> Arrange:

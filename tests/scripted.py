@@ -20,9 +20,9 @@ import trustme
 from mcpdoctor.catalogue import load
 from mcpdoctor.ceiling import Action
 from mcpdoctor.ceiling.sessions import Sessions, Way
+from mcpdoctor.network import Network, tls_context
 from mcpdoctor.probes import load_client
 from mcpdoctor.samples import Sample
-from mcpdoctor.wire import Network, tls_context
 
 CONTEXT = tls_context(None, needed=False)
 CATALOGUE = load()

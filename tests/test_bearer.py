@@ -14,7 +14,7 @@ from conftest import Examine
 from hypothesis import strategies
 from logins import HEALTHY, VARIABLE, good
 
-from mcpdoctor import bearer, engine
+from mcpdoctor import bearer, engine, followups, lanes
 from mcpdoctor.credentials import check_reference
 from mcpdoctor.lab import FAULTS, Lab, logins, tokens
 from mcpdoctor.model import Report, Unusable, Verdict
@@ -216,7 +216,8 @@ def test_a_token_that_ran_out_and_is_taken_is_no_finding(examine: Examine) -> No
 def test_the_time_is_that_of_the_server(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     # By the clock of this machine the token has run out; by that of the server it is only not known.
     ahead = SimpleNamespace(time=lambda: time.time() + 7200, perf_counter=time.perf_counter)
-    monkeypatch.setattr(engine, "time", ahead)
+    for module in (engine, lanes, followups):
+        monkeypatch.setattr(module, "time", ahead)
     token = tokens.mint("https://mcp.other.example/mcp", valid_s=3600)
     report = examine(HEALTHY, credentials=(f"bearer:{VARIABLE}",), environ={VARIABLE: token})
     assert checks_of(report) == ["auth-token-for-another"]

@@ -30,12 +30,13 @@ from scripted import (
 )
 from scripted import sessions as opening
 
-from mcpdoctor import credentials, probes, wire
+from mcpdoctor import credentials, probes
 from mcpdoctor.ceiling import Action, Budget, Burst, Call, Close, Loop, Open, Settings, Wait, conclude
 from mcpdoctor.ceiling.measurement import measure
 from mcpdoctor.ceiling.sessions import COSTS, Sessions, Way
 from mcpdoctor.lab import Lab, Options
 from mcpdoctor.matrix import Call as ToolCall
+from mcpdoctor.network import Network
 from mcpdoctor.probes import Signer
 from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Stop
 
@@ -386,7 +387,7 @@ def test_a_search_that_is_interrupted_in_its_first_step_was_not_turned_away() ->
     async def run() -> Stop:
         interrupted = anyio.Event()
         async with script.serving():
-            network = wire.Network(context=CONTEXT)
+            network = Network(context=CONTEXT)
             way = Way(url=script.url, signer=None, network=network, catalogue=CATALOGUE)
             asyncio.get_running_loop().call_later(0.3, interrupted.set)
             return await measure(Sessions(way), SWIFT, log, interrupted=interrupted)

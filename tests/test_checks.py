@@ -30,10 +30,10 @@ from mcpdoctor.clients import known
 from mcpdoctor.lab import FAULTS, Lab, Options, limiters, tokens
 from mcpdoctor.lab.programs import PROGRAMS
 from mcpdoctor.model import Cause, Finding, Report, Result, Severity, Verdict
+from mcpdoctor.network import Network, parse_route, tls_context
 from mcpdoctor.render import report_json
 from mcpdoctor.samples import Operation, Outcome, Stop
 from mcpdoctor.verdict import conclude
-from mcpdoctor.wire import Network, parse_route, tls_context
 
 ROOT = Path(__file__).parent.parent
 

@@ -377,7 +377,7 @@ def test_ctrl_c_prints_what_was_found_so_far(lab: Lab) -> None:
     )
     time.sleep(0.3)  # the answer must reach the process
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     report = json.loads(out)
     assert (process.returncode, report["interrupted"], err) == (1, "interrupted", "")
     found, under_way = report["results"]
@@ -389,7 +389,7 @@ def test_ctrl_c_prints_what_was_found_so_far(lab: Lab) -> None:
     )
 
 
-def until(true: Any, seconds: float = 20) -> None:
+def until(true: Any, seconds: float = 60) -> None:
     """Wait for something in another process."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -257,7 +257,7 @@ def test_at_a_terminal_it_says_what_it_will_send_and_asks(answer: str, lab: Lab)
         asked = read_until(end, b"[y/N]")
         assert before == len(lab.requests)
         os.write(end, f"{answer}\n".encode())
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     shown = re.sub(r"\s+", " ", asked.decode())
     assert f"{url} unsigned" in shown
     assert "at most 300 requests in 600 s, of which at most 20 are refused; up to 2 sessions at a time" in shown
@@ -295,7 +295,7 @@ def test_an_interruption_tells_what_is_known_and_gives_every_session_back(lab: L
     )
     until(lambda: any(one.status == 429 for one in seen()))  # then it waits for five seconds
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     report = json.loads(out)
     assert (process.returncode, report["interrupted"], err) == (1, "interrupted", "")
     [ceiling] = report["ceilings"]
@@ -316,7 +316,7 @@ def test_an_interruption_before_anything_is_known_is_a_report_too(lab: Lab) -> N
     )
     until(lambda: len(lab.requests) > before)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (1, "")
 
 

@@ -402,7 +402,7 @@ def blunder(module: str, *, waits: bool) -> Callable[..., Any]:
 
 
 BLUNDERS = [
-    (probes, "url_problem", False, Stage.PARSE),
+    (probes.url, "url_problem", False, Stage.PARSE),
     (way, "look_up", True, Stage.DNS),
     (probes, "post", True, Stage.HTTP),
     (probes, "check_http", False, Stage.HTTP),

@@ -16,7 +16,7 @@ import pytest
 from conftest import network_of
 from scripted import Answer, Script, as_usual, hang, http, in_turn
 
-from mcpdoctor import engine, matrix, measuring, probes, wire
+from mcpdoctor import engine, matrix, measuring, probes
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling import Action, Budget, Burst, Open, Wait
 from mcpdoctor.ceiling import Settings as Search
@@ -25,6 +25,7 @@ from mcpdoctor.ceiling import run as ceiling_run
 from mcpdoctor.lab import FAULTS, Lab
 from mcpdoctor.matrix import Cell
 from mcpdoctor.model import Cause, Report
+from mcpdoctor.network import Network, tls_context
 from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Stop
 
 AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
@@ -42,7 +43,7 @@ def measured(
     catalogue: Catalogue,
     *targets: str,
     lab: Lab | None = None,
-    network: wire.Network | None = None,
+    network: Network | None = None,
     credentials: tuple[str, ...] = (),
     services: tuple[str, ...] = (),
     observer: measuring.Observer | None = None,
@@ -52,7 +53,7 @@ def measured(
     """Measure targets in this process."""
     axes = matrix.Axes(regions=("us-east-1",), services=services, credentials=credentials)
     plan = matrix.expand(targets, axes, catalogue)
-    here = network or (network_of(lab) if lab else wire.Network(context=wire.tls_context(None, needed=False)))
+    here = network or (network_of(lab) if lab else Network(context=tls_context(None, needed=False)))
     settings = measuring.Settings(search=search, standby=lab.env if lab else None, **{"timeout_s": 5.0, **given})
 
     async def run() -> Report:
@@ -70,7 +71,7 @@ def scripted(catalogue: Catalogue, script: Script, **given: Any) -> Report:
         with anyio.fail_after(60):
             async with script.serving():
                 plan = matrix.expand([script.url], matrix.Axes(credentials=("none",)), catalogue)
-                network = wire.Network(context=wire.tls_context(None, needed=False))
+                network = Network(context=tls_context(None, needed=False))
                 return await measuring.run(plan, catalogue, network, plan_settings, **given)
 
     return anyio.run(run)
@@ -276,7 +277,7 @@ def test_a_session_that_the_server_forgets_ends_it_soon(catalogue: Catalogue) ->
 
 
 def required(
-    lab: Lab, catalogue: Catalogue, workers: int, *targets: str, later: wire.Network | None = None, **given: Any
+    lab: Lab, catalogue: Catalogue, workers: int, *targets: str, later: Network | None = None, **given: Any
 ) -> Report:
     """Check targets, then measure the best of each; `later` is the network when they are measured."""
     axes = matrix.Axes(regions=("us-east-1",), credentials=given.pop("credentials", ()))

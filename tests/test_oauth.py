@@ -15,7 +15,8 @@ from logins import VARIABLE
 from mcpdoctor import oauth
 from mcpdoctor.lab import FAULTS, Lab, logins, tokens
 from mcpdoctor.model import Exchange, Fact
-from mcpdoctor.wire import Network, RecordingTransport
+from mcpdoctor.network import Network
+from mcpdoctor.wire import RecordingTransport
 
 ENDPOINT = "https://mcp.example/mcp"
 

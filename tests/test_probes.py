@@ -20,9 +20,11 @@ from mcpdoctor.diagnosis import read
 from mcpdoctor.failures import Failure, unwrap
 from mcpdoctor.matrix import Axes, expand
 from mcpdoctor.model import Exchange, Fact, Trace, Verdict
-from mcpdoctor.probes import Refused, Signer, check_auth, check_http, clock_facts, in_thread, url_problem
+from mcpdoctor.outcomes import Refused
+from mcpdoctor.probes import Signer, check_auth, check_http, clock_facts, url_problem
+from mcpdoctor.threads import in_thread
+from mcpdoctor.transcript import Transcript
 from mcpdoctor.way import tls_fault
-from mcpdoctor.wire import Transcript
 
 URL = "https://aws-mcp.us-east-1.api.aws/mcp"
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT

@@ -462,7 +462,7 @@ def test_a_program_that_is_stopped_while_it_waits_is_seen_to_have_waited(lab: La
     while len(lab.requests) == before:
         time.sleep(0.05)
     process.terminate()
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGTERM
     assert "no answer in" in said
     assert "initialize" in said

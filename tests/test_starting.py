@@ -229,7 +229,7 @@ def test_after_ctrl_c_no_process_is_left_and_the_report_is_written(tmp_path: Pat
     )
     wait_until(lambda: pids.exists() and bool(pids.read_text(encoding="utf-8")), 30)
     doctor.send_signal(number)
-    out, err = doctor.communicate(timeout=30)
+    out, err = doctor.communicate(timeout=60)
     parent, child = map(int, pids.read_text(encoding="utf-8").split())
     wait_until(lambda: not alive(parent) and not alive(child), 3)
     assert (doctor.returncode, err) == (1, "")

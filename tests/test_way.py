@@ -15,11 +15,12 @@ import network_scenes
 import pytest
 from conftest import network_of
 
-from mcpdoctor import certificates, engine, matrix, wire
+from mcpdoctor import certificates, engine, matrix
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.lab import FAULTS, Lab
 from mcpdoctor.model import Report, Result, Severity, Stage, trace_of
-from mcpdoctor.wire import Network, tls_context
+from mcpdoctor.network import Network, tls_context
+from mcpdoctor.transcript import FALLBACK_S
 
 AWS_MCP = "https://aws-mcp.us-east-1.api.aws/mcp"
 
@@ -137,7 +138,7 @@ def test_a_silent_ipv6_address_is_left_for_ipv4_and_not_asked_again(
     assert (result.works, weighty(result)) == (True, ["tcp-ipv6-silent"])
     shown = facts(result, Stage.TCP)
     assert (shown["address"], shown["unanswered"]) == ("127.0.0.1", ("2001:db8::1",))
-    assert wire.FALLBACK_S <= shown["fallback_s"] < 2 * wire.FALLBACK_S
+    assert FALLBACK_S <= shown["fallback_s"] < 2 * FALLBACK_S
     assert network.silent == {"2001:db8::1"}
     assert facts(result, Stage.DNS)["families"] == ("IPv6", "IPv4")
 

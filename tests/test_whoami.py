@@ -18,7 +18,7 @@ from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.cli import cli
 from mcpdoctor.lab import Lab, accounts
 from mcpdoctor.model import Report, Stage, trace_of
-from mcpdoctor.wire import Network
+from mcpdoctor.network import Network
 
 USER_ID = "AIDALABEXAMPLEUSERID2"
 

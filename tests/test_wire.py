@@ -24,22 +24,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcpdoctor import wire
+from mcpdoctor import bodies, wire
+from mcpdoctor.bodies import ResponseTooLarge, read_answer
 from mcpdoctor.lab import Lab
 from mcpdoctor.model import Exchange, Unusable
-from mcpdoctor.wire import (
-    Network,
-    Pacer,
-    RecordingTransport,
-    ResponseTooLarge,
-    Route,
-    Transcript,
-    parse_route,
-    port_of,
-    read_answer,
-    rpc_method,
-    tls_context,
-)
+from mcpdoctor.network import Network, Route, parse_route, port_of, tls_context
+from mcpdoctor.transcript import Transcript
+from mcpdoctor.wire import Pacer, RecordingTransport, rpc_method
 
 Answering = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 CONTEXT = tls_context(None)
@@ -656,7 +647,7 @@ def test_a_wait_of_our_own_that_outlasts_the_stage_is_no_timeout() -> None:
 
 
 def too_large(answer: Answering, monkeypatch: pytest.MonkeyPatch) -> Transcript:
-    monkeypatch.setattr(wire, "MAX_BODY", 300_000)
+    monkeypatch.setattr(bodies, "MAX_BODY", 300_000)
     transcript = Transcript()
 
     async def work() -> None:

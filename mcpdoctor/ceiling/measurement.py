@@ -18,8 +18,8 @@ from mcpdoctor.ceiling.run import Interrupted, Settings
 from mcpdoctor.ceiling.search import Search, search
 from mcpdoctor.ceiling.whom import Difference
 from mcpdoctor.model import Fact
-from mcpdoctor.probes import in_thread
 from mcpdoctor.samples import Operation, Outcome, Sample, Stop
+from mcpdoctor.threads import in_thread
 
 CLOSING_S = 10.0
 """Seconds that closing the sessions may take once the search is over."""

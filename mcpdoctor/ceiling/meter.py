@@ -26,6 +26,7 @@ import anyio
 import httpx
 
 from mcpdoctor.answers import event_data
+from mcpdoctor.bodies import MAX_BODY, ResponseTooLarge
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling.stated import retry_after, stated
 from mcpdoctor.diagnosis import Said, matches, read
@@ -33,7 +34,7 @@ from mcpdoctor.failures import unwrap
 from mcpdoctor.model import Cause, Exchange, Stage, Trace, Verdict
 from mcpdoctor.redaction import clean
 from mcpdoctor.samples import LIMITED, Layer, Operation, Outcome, Sample
-from mcpdoctor.wire import MAX_BODY, RecordingTransport, ResponseTooLarge, rpc_method
+from mcpdoctor.wire import RecordingTransport, rpc_method
 
 MOST_WAIT_S = 5.0
 """Seconds that a request waits at the line for the others of its group, at most."""

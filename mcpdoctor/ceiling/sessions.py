@@ -14,14 +14,17 @@ import anyio
 import httpx
 
 from mcpdoctor import probes
+from mcpdoctor.bodies import ACCEPT_ENCODING
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling.actions import Action, Burst, Call, Close, Loop, Open, Wait
 from mcpdoctor.ceiling.budget import Costs
 from mcpdoctor.ceiling.meter import Line, Meter, Refusals
 from mcpdoctor.matrix import Call as ToolCall
+from mcpdoctor.network import Network
 from mcpdoctor.probes import Signer
 from mcpdoctor.samples import Operation, Outcome, Sample
-from mcpdoctor.wire import ACCEPT_ENCODING, Network, RecordingTransport, Transcript
+from mcpdoctor.transcript import Transcript
+from mcpdoctor.wire import RecordingTransport
 
 if TYPE_CHECKING:
     from mcp import ClientSession

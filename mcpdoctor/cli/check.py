@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mcpdoctor.engine import Observer, Settings
     from mcpdoctor.matrix import Plan
     from mcpdoctor.model import Report, Requirement, Severity
-    from mcpdoctor.wire import Network
+    from mcpdoctor.network import Network
 
 
 @click.command(context_settings=options.CONTEXT)

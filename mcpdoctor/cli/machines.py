@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mcpdoctor.matrix import Plan
     from mcpdoctor.measuring import Observer, Settings
     from mcpdoctor.model import Report
-    from mcpdoctor.wire import Network
+    from mcpdoctor.network import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

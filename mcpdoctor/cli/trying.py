@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mcpdoctor.lab import Lab
     from mcpdoctor.matrix import Call, Cell, Plan
     from mcpdoctor.model import Requirement
+    from mcpdoctor.network import Network
     from mcpdoctor.suite import Suite
-    from mcpdoctor.wire import Network
 
 
 def planned(
@@ -205,7 +205,7 @@ def network_for(
 ) -> Iterator[tuple[Network, Lab | None]]:
     """The way to the servers of a plan: the real one, or the lab's."""
     from mcpdoctor import certificates
-    from mcpdoctor.wire import Network, parse_route, tls_context
+    from mcpdoctor.network import Network, parse_route, tls_context
 
     routes = [parse_route(text) for text in connect_to]
     if not use_lab:

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from mcpdoctor.clients.proxies import LOCAL, How, Proxy
+from mcpdoctor.endpoints import host_of
 from mcpdoctor.linting.profiles import Profiles
-from mcpdoctor.linting.subjects import Subject, host
+from mcpdoctor.linting.subjects import Subject
 from mcpdoctor.model import Fact
 
 _LIBRARY = "mcp_proxy_for_aws.client.aws_iam_streamablehttp_client"
@@ -49,7 +50,7 @@ def of_proxy(
     }
     url = subject.endpoint.text if subject.endpoint else ""
     if url:
-        name = host(url)
+        name = host_of(url)
         facts |= {
             "agentcore": "bedrock-agentcore" in name,
             "service_given": proxy.service.how is How.GIVEN,

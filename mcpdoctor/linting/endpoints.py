@@ -14,13 +14,12 @@ from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.clients.known import Transport
 from mcpdoctor.clients.proxies import How
 from mcpdoctor.clients.words import Problem, Word
-from mcpdoctor.endpoints import REGION, Endpoint, Match, meant_path, nearest_region
+from mcpdoctor.endpoints import REGION, Endpoint, Match, host_of, is_loopback, meant_path, nearest_region
 from mcpdoctor.inference import guess, why_given
 from mcpdoctor.linting.edits import replaced
-from mcpdoctor.linting.subjects import Subject, host, unsigned
+from mcpdoctor.linting.subjects import Subject, unsigned
 from mcpdoctor.model import Fact
 
-_LOCAL = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1|.*\.localhost")
 _OAUTH = re.compile(r"(?i)(?:^|&)oauth=")
 _NAME = re.compile(r"{(\w+)}")
 _PLACEHOLDER = re.compile(r"(?i)[<{\[]{1,2}[\w -]{1,40}[>}\]]{1,2}|(?:your|my|aws)?[-_]?region")
@@ -32,7 +31,7 @@ _NEAREST = 0.91
 def problems(subject: Subject, catalogue: Catalogue) -> Iterator[Problem]:
     """What is odd about the endpoint of a server."""
     endpoint = subject.endpoint
-    if endpoint is None or not host(endpoint.text):
+    if endpoint is None or not host_of(endpoint.text):
         return
     match = catalogue.owner(endpoint.text)
     other = catalogue.not_mcp(endpoint.text)
@@ -57,7 +56,7 @@ def problems(subject: Subject, catalogue: Catalogue) -> Iterator[Problem]:
 
 def _unknown_host(endpoint: Word, catalogue: Catalogue) -> Iterator[Problem]:
     """A host under a domain of AWS that does not exist, and is near to one that does."""
-    name = host(endpoint.text)
+    name = host_of(endpoint.text)
     near: tuple[str, ...] = ()
     for one in catalogue.endpoints.values():
         if any(re.fullmatch(_fitting(template), name) for template in one.mistaken):
@@ -104,7 +103,7 @@ def _regions(catalogue: Catalogue) -> set[str]:
 
 def _scheme(endpoint: Word) -> Iterator[Problem]:
     scheme = urlsplit(endpoint.text).scheme.lower()
-    if scheme == "http" and not _LOCAL.fullmatch(host(endpoint.text)):
+    if scheme == "http" and not is_loopback(host_of(endpoint.text)):
         better = "https" + endpoint.text[len(scheme) :]
         edits = replaced(endpoint.at, endpoint.text, better)
         yield Problem(kind="endpoint-not-encrypted", at=endpoint.at, facts={"suggested": better}, edits=edits)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mcpdoctor.clients.entries import Server
 from mcpdoctor.clients.proxies import How, Setting
 from mcpdoctor.clients.reach import Reach
 from mcpdoctor.clients.words import Problem, Word
+from mcpdoctor.endpoints import host_of
 from mcpdoctor.model import UNSIGNED, Fact
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Subject:
             "server": self.server.name,
             "client": self.server.client.title,
             "endpoint": url,
-            "host": host(url),
+            "host": host_of(url),
             "written_in": "program" if self.usage is not None else "file",
         }
 
@@ -89,14 +89,6 @@ def of_reach(reach: Reach) -> Subject:
 def given(word: Word | None) -> Setting | None:
     """A setting that is written out."""
     return Setting(value=word.text, how=How.GIVEN, at=word.at, certain=word.certain) if word else None
-
-
-def host(url: str) -> str:
-    """The host of a URL; empty for what is none."""
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 def unsigned(subject: Subject) -> bool:

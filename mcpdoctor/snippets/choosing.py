@@ -7,8 +7,9 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import Catalogue
+from mcpdoctor.clients.proxies import LOCAL
 from mcpdoctor.credentials import check_reference, profile_of
-from mcpdoctor.endpoints import nearest_region
+from mcpdoctor.endpoints import host_of, nearest_region
 from mcpdoctor.matrix import Axes, Cell, expand
 from mcpdoctor.model import UNSIGNED, Configuration, Report, Unusable
 from mcpdoctor.redaction import clean
@@ -86,7 +87,7 @@ def usable(configuration: Configuration) -> Configuration:
         raise Unusable(f"{_shown(endpoint)} is not the URL of an MCP endpoint: {problem}.")
     if len(endpoint) > _LONGEST or clean(endpoint, limit=_LONGEST) != endpoint:
         raise Unusable("The URL holds what looks like a secret, or is too long; a snippet holds no secrets.")
-    if re.match(r"http://(?!(?:localhost|127\.0\.0\.1|\[::1\])(?:[:/?]|$))", endpoint, re.IGNORECASE):
+    if urlsplit(endpoint).scheme == "http" and host_of(endpoint) not in LOCAL:
         raise Unusable(f"{endpoint} is not encrypted; write https://. Plain http is for servers on this machine.")
     check_reference(configuration.credential)
     if configuration.bearer:

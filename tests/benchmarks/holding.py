@@ -73,8 +73,8 @@ async def ours(sessions: int, port: int) -> float:
     from mcpdoctor.catalogue import load
     from mcpdoctor.ceiling import Open
     from mcpdoctor.ceiling.sessions import Sessions, Way
+    from mcpdoctor.network import Network, Route, tls_context
     from mcpdoctor.samples import Outcome
-    from mcpdoctor.wire import Network, Route, tls_context
 
     probes.load_client()
     resolved = credentials.resolve("default", environ=os.environ, standby=None, with_region=False)

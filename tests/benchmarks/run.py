@@ -25,7 +25,7 @@ import anyio
 
 from mcpdoctor import catalogue, engine, matrix
 from mcpdoctor.lab import Lab
-from mcpdoctor.wire import Network, parse_route, tls_context
+from mcpdoctor.network import Network, parse_route, tls_context
 
 HERE = Path(__file__).parent
 MCPDOCTOR = str(Path(sys.executable).with_name("mcpdoctor"))

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from mcpdoctor.lab import Lab
-from mcpdoctor.wire import parse_route
+from mcpdoctor.network import parse_route
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -27,7 +27,7 @@ from mcpdoctor.ceiling.sessions import COSTS
 from mcpdoctor.ceiling.spread import Places
 from mcpdoctor.matrix import Cell
 from mcpdoctor.model import Fact, Unusable
-from mcpdoctor.wire import Network
+from mcpdoctor.network import Network
 
 Client = Any
 """A `distributed.Client`, which has types in parts only."""

@@ -33,8 +33,9 @@ from mcpdoctor.ceiling.meter import Line
 from mcpdoctor.ceiling.sessions import Sessions, Way
 from mcpdoctor.identities import Identities
 from mcpdoctor.matrix import Cell
+from mcpdoctor.network import Network, port_of, tls_context
 from mcpdoctor.samples import Sample
-from mcpdoctor.wire import Network, port_of, tls_context
+from mcpdoctor.threads import in_thread
 
 CLOSING_S = 8.0
 """Seconds that closing the sessions of one leg may take."""
@@ -124,7 +125,7 @@ class Leg:
         _quiet()
         self._lease = asyncio.create_task(self._expire())
         await self._stay()
-        network = self._network = await probes.in_thread(self._make_network)
+        network = self._network = await in_thread(self._make_network)
         caller = Caller(address=None, credential=configuration.credential, name=_machine_name())
         signer = None
         if configuration.signed:
@@ -144,7 +145,7 @@ class Leg:
             except OSError:
                 return Ready(caller=caller, trouble=f"cannot look up {host}")
             found = network.addresses.get(host, ())
-        await probes.in_thread(probes.load_client)
+        await in_thread(probes.load_client)
         self._hands = _Hands(
             Way(
                 url=configuration.endpoint,
@@ -253,9 +254,9 @@ class Leg:
         """Find out why no session opens from here. In a thread: signals of this process are no business of ours."""
         order, network = self._order, self._network
         if network is None:
-            network = await probes.in_thread(self._make_network)
+            network = await in_thread(self._make_network)
         work = partial(examine, order.cell, order.catalogue, network, order.standby, order.timeout_s)
-        return await probes.in_thread(partial(anyio.run, work))
+        return await in_thread(partial(anyio.run, work))
 
     async def disband(self) -> None:
         """Close all sessions and leave the registry."""

@@ -10,8 +10,8 @@ from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.ceiling.callers import Caller
 from mcpdoctor.matrix import Cell
 from mcpdoctor.model import Fact
+from mcpdoctor.network import Route
 from mcpdoctor.samples import Sample
-from mcpdoctor.wire import Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
