@@ -214,7 +214,7 @@ def check(
             click.echo(notice(measured, searching, best=True))
         return
     if searching is not None:
-        consent(measured, searching, asked=not (yes or use_lab), best=True, written=not asked_for)
+        consent(measured, searching, asked=not (yes or use_lab), best=True, written=not asked_for, quiet=quiet)
     with network_for(plan, connect_to, ca_bundle, use_lab=use_lab) as (network, lab):
         if plan_in is not None and lab is not None:
             plan = plan_in(lab)  # where the lab is, is known only now

@@ -59,7 +59,14 @@ def notice(plan: Plan, search: Settings, *, best: bool, machines: str = "") -> s
 
 
 def consent(
-    plan: Plan, search: Settings, *, asked: bool, best: bool = False, machines: str = "", written: bool = False
+    plan: Plan,
+    search: Settings,
+    *,
+    asked: bool,
+    best: bool = False,
+    machines: str = "",
+    written: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Say what is about to be sent, and ask.
 
@@ -71,6 +78,7 @@ def consent(
         machines: from where, where that is not here alone.
         written: whether a suite file asks for it. On a terminal that is no consent, since the file may come with a
             project of somebody else; where nobody can be asked, it is: who put it there runs it there.
+        quiet: whether not to say what is sent where nobody is asked.
 
     Raises:
         click.UsageError: nobody is there to answer, or the plan holds a bearer token.
@@ -82,6 +90,8 @@ def consent(
         return
     if os.environ.get("CI") or not (sys.stdin and sys.stdin.isatty()):
         if written:
+            if not quiet:
+                click.echo(notice(plan, search, best=best, machines=machines), err=True)
             return
         budget = search.budget
         raise click.UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,17 +92,19 @@ def suite_for(
     """
     from mcpdoctor import suite_files
     from mcpdoctor.model import Unusable
+    from mcpdoctor.redaction import clean
 
     if name is None and named:
         return None
     if name is not None and name in catalogue.suites:
         return catalogue.suites[name]
     if name is None:
-        path = suite_files.find(Path.cwd())
+        here = _here()
+        path = None if here is None else suite_files.find(here)
         if path is None:
             return catalogue.suites["lab"] if use_lab else None
         if not quiet:
-            click.echo(f"Suite: {_shown(path)}", err=True)
+            click.echo(f"Suite: {clean(_shown(path), limit=300)}", err=True)
     else:
         path = Path(name)
         if path.suffix != ".toml" and not path.exists():
@@ -112,11 +115,23 @@ def suite_for(
 
 def _shown(path: Path) -> str:
     """A path as reports show it: relative to the workspace of a GitHub job, as annotations need it, or to here."""
-    workspace = os.environ.get("GITHUB_WORKSPACE")
-    for base in (workspace, Path.cwd()):
-        if base and path.absolute().is_relative_to(base):
-            return path.absolute().relative_to(base).as_posix()
-    return os.path.relpath(path) if path.is_absolute() else str(path)
+    here = _here()
+    if here is None:
+        return str(path)
+    for base in (os.environ.get("GITHUB_WORKSPACE"), here):
+        if base and (here / path).is_relative_to(base):
+            return (here / path).relative_to(base).as_posix()
+    with suppress(ValueError):  # another drive
+        return os.path.relpath(path)
+    return str(path)
+
+
+def _here() -> Path | None:
+    """The current directory; None where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def _given(name: str) -> bool:
