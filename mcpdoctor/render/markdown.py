@@ -68,12 +68,12 @@ def _parts(report: Report) -> Iterator[str]:
     lines = [f"- {_MARKS[one.mark]} {prose(one.target)}: {prose(one.words)}" for one in ended(report)]
     if lines:
         yield "\n".join(lines)
-    if report.requirements:
-        yield _requirements(report)
     found = distinct(report)
     for told in found[:_FINDINGS]:
         if told.pressing:
             yield _finding(told)
+    if report.requirements:
+        yield _requirements(report)
     if report.lint:
         yield _lint(report)
     if report.results:
