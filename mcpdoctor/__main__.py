@@ -7,6 +7,8 @@ import os
 import sys
 from typing import NoReturn
 
+_COMPLETING = "_MCPDOCTOR_COMPLETE"
+
 
 def main() -> None:
     """Run the command line; exits with the codes of the design, never with a traceback."""
@@ -19,6 +21,10 @@ def main() -> None:
             _run(command)
         from mcpdoctor.cli import cli
 
+        if _COMPLETING in os.environ:
+            from mcpdoctor.cli.completing import register
+
+            register()
         cli(prog_name="mcpdoctor")
     except KeyboardInterrupt:
         sys.exit(1)  # before there was anything to report
@@ -41,7 +47,7 @@ def main() -> None:
 
 def _bare_run(words: list[str]) -> list[str]:
     """The command of `mcpdoctor run COMMAND…` without options; else nothing, and click reads what is meant."""
-    if words[:1] != ["run"] or "_MCPDOCTOR_COMPLETE" in os.environ:
+    if words[:1] != ["run"] or _COMPLETING in os.environ:
         return []
     command = words[2:] if words[1:2] == ["--"] else words[1:]
     return command if command and not command[0].startswith("-") else []

@@ -20,7 +20,8 @@ from mcpdoctor.model import Cause
 from mcpdoctor.render import guides, pages, report_json
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "checks" / "README.md", ROOT / "CHANGELOG.md"]
+AT_TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "checks/README.md")
+PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in AT_TOP)]
 
 
 def test_the_pages_of_the_checks_are_those_that_the_checks_give(catalogue: Catalogue) -> None:

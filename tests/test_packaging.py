@@ -1,10 +1,19 @@
-"""The catalogue is found, every file of it is read, and every entry is of the form that makes it usable."""
+"""The catalogue is found, every file of it is read, every entry is usable; what is built holds it, byte for byte."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
 import string
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
 from collections.abc import Iterator
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +175,140 @@ def test_no_check_waits_for_itself_in_a_circle(catalogue: Catalogue) -> None:
         for slug in free:
             del left[slug]
     assert left == {}
+
+
+# --- What is built ---
+
+ROOT = Path(__file__).parent.parent
+TARGETS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+SHIPPED = TARGETS["sdist"]["only-include"]
+READ_BY_TESTS = (
+    "mcpdoctor",
+    "checks",
+    "tests",
+    "docs",
+    ".ci",
+    ".github",
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+)
+CACHES = (
+    "__pycache__",
+    "*.pyc",
+    "*.egg-info",
+    ".git",
+    ".venv*",
+    ".npm*",
+    ".*_cache",
+    ".hypothesis",
+    "build",
+    "dist",
+    "site",
+)
+
+
+def build(source: Path, into: Path, *targets: str, umask: int, **environ: str) -> Path:
+    """Build with the backend itself: no network, no environment of its own."""
+    pytest.importorskip("hatchling", reason="hatchling is not installed")
+    pytest.importorskip("hatch_fancy_pypi_readme", reason="hatch-fancy-pypi-readme is not installed")
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(into), *(f"-t{target}" for target in targets)]
+    done = subprocess.run(
+        command, cwd=source, env={**os.environ, **environ}, capture_output=True, text=True, check=False, umask=umask
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return into
+
+
+def files_of(directory: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheel and sdist of this checkout, or of the unpacked sdist that this is."""
+    base = tmp_path_factory.mktemp("built")
+    source = base / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*CACHES))
+    stray = source / "mcpdoctor" / "__pycache__" / "stray.cpython-311.pyc"
+    stray.parent.mkdir()
+    stray.touch()
+    return build(source, base / "dist", "wheel", "sdist", umask=0o022, TZ="UTC")
+
+
+@pytest.fixture(scope="module")
+def unpacked(built: Path) -> Path:
+    [archive] = built.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(built.parent, filter="data")
+    return built.parent / archive.name.removesuffix(".tar.gz")
+
+
+def test_another_build_elsewhere_and_later_gives_the_same_bytes(built: Path, unpacked: Path, tmp_path: Path) -> None:
+    # From the sdist, too: what is taken from there is what is taken from a checkout.
+    other = tmp_path / "a directory of another name"
+    shutil.copytree(unpacked, other)
+    for path in other.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+        path.chmod(path.stat().st_mode & 0o700)
+    again = build(
+        other, tmp_path / "dist", "wheel", "sdist", umask=0o077, TZ="Asia/Tokyo", LC_ALL="tr_TR", PYTHONHASHSEED="7"
+    )
+    assert files_of(again) == files_of(built)
+
+
+def test_the_wheel_holds_the_package_the_checks_the_license_and_nothing_else(built: Path) -> None:
+    [wheel] = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    info = f"mcpdoctor-{mcpdoctor.__version__}.dist-info"
+    source = {
+        f"{prefix}{path.relative_to(ROOT).as_posix()}"
+        for top, prefix in (("mcpdoctor", ""), ("checks", "mcpdoctor/"))
+        for path in (ROOT / top).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    added = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
+    assert names == source | added
+    assert {"mcpdoctor/py.typed", "mcpdoctor/render/page.html", "mcpdoctor/render/page.css"} <= names
+    assert {"mcpdoctor/recorder/sitecustomize.py", "mcpdoctor/checks/endpoints.toml"} <= names
+
+
+def test_the_sdist_holds_all_that_the_tests_read(unpacked: Path) -> None:
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for top in SHIPPED
+        for path in ([ROOT / top] if (ROOT / top).is_file() else (ROOT / top).rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert set(READ_BY_TESTS) <= set(SHIPPED)
+    held = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
+    # .gitignore comes along by itself, so that a build from here leaves out what one from a checkout does.
+    assert held - wanted == {"PKG-INFO", ".gitignore", "pyproject.toml"}
+    assert wanted - held == set()
+
+
+def test_the_metadata_is_complete(built: Path) -> None:
+    from packaging.metadata import Metadata
+
+    [wheel] = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        raw = archive.read(f"mcpdoctor-{mcpdoctor.__version__}.dist-info/METADATA")
+    told = Metadata.from_email(raw, validate=True)
+    assert str(told.version) == mcpdoctor.__version__
+    assert str(told.requires_python) == ">=3.11"
+    assert {"Homepage", "Documentation", "Changelog", "Issues", "Source"} == set(told.project_urls or {})
+    minors = [name.rpartition(".")[2] for name in told.classifiers or [] if re.search(r":: 3\.\d+$", name)]
+    assert minors == ["11", "12", "13", "14"]
+    assert told.summary
+    assert message_from_bytes(raw)["License-Expression"] == "Apache-2.0"
+
+
+def test_links_of_the_readme_lead_somewhere_on_the_package_index(built: Path) -> None:
+    [wheel] = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        text = message_from_bytes(archive.read(f"mcpdoctor-{mcpdoctor.__version__}.dist-info/METADATA")).get_payload()
+    links = re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", str(text))
+    assert links
+    assert [link for pair in links for link in pair if link and not link.startswith(("https://", "#"))] == []
+    assert f"https://github.com/mcpdoctor/mcpdoctor/blob/v{mcpdoctor.__version__}/docs/checks.md" in str(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from mcpdoctor import __version__
-from mcpdoctor.cli import ceiling, check, diff, explain, lab, lint, render, run, snippet, targets
+from mcpdoctor.cli import ceiling, check, completion, diff, explain, lab, lint, render, run, snippet, targets
 from mcpdoctor.cli.options import CONTEXT
 
 
@@ -28,13 +28,29 @@ def cli() -> None:
       mcpdoctor explain agent.log         name the cause in a traceback or log
       mcpdoctor run python agent.py       run a program and explain its failure
       mcpdoctor snippet cursor            print an entry that works, for the file of a client
-      mcpdoctor targets ecs-mcp           what is known of a server of AWS: regions, IAM actions, quotas
+      mcpdoctor targets ecs-mcp           what is known of a server: regions, IAM actions, quotas
       mcpdoctor diff old.json new.json    what changed between two saved reports
 
     Exit codes: 0 as wanted, 1 a target has no working configuration, 2 usage or unreadable input,
     3 nothing to examine, 70 mcpdoctor itself failed.
 
-    Shell completion: eval "$(_MCPDOCTOR_COMPLETE=bash_source mcpdoctor)" (or zsh_source, fish_source).
+    \b
+    Environment:
+      AWS_PROFILE, AWS_REGION and other AWS_ variables    as botocore reads them
+      HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE                as httpx reads them
+      NO_COLOR, FORCE_COLOR, CI                           colour and progress
+      MCPDOCTOR_DEBUG=1                                   a traceback where mcpdoctor itself failed
+
+    \b
+    Files:
+      ~/.aws/config, ~/.aws/credentials                   profiles and credentials, read by botocore
+      the files of MCP clients (lint, check --from)       docs/clients lists them
+
+    \b
+    Read on:
+      mcpdoctor COMMAND --help                            options and examples of a command
+      mcpdoctor completion --help                         completion in the shell
+      https://github.com/mcpdoctor/mcpdoctor/tree/main/docs
     """
 
 
@@ -49,5 +65,6 @@ for _command in (
     render.render,
     diff.diff,
     lab.lab,
+    completion.completion,
 ):
     cli.add_command(_command)

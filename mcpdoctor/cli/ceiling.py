@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.machines import Machines, measured
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
@@ -22,7 +22,7 @@ def _compared(context: click.Context, parameter: click.Parameter, values: tuple[
     return options.read_credentials(context, parameter, parts)
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Measure how many parallel sessions an endpoint allows.")
 @options.targets
 @click.option(
     "--compare",
@@ -30,6 +30,7 @@ def _compared(context: click.Context, parameter: click.Parameter, values: tuple[
     multiple=True,
     metavar="REF,REF",
     callback=_compared,
+    shell_complete=completing.compared,
     help="Credentials to measure side by side, such as none,default.",
 )
 @options.measuring
@@ -82,7 +83,7 @@ def ceiling(
       mcpdoctor ceiling aws-mcp
       mcpdoctor ceiling aws-mcp aws-knowledge --compare none,default
       mcpdoctor ceiling aws-mcp --quick --budget 100,5 --yes --format json
-      mcpdoctor ceiling https://my-host.example/mcp --tool search --arguments '{"query": "s3"}' --think 2
+      mcpdoctor ceiling https://host.example/mcp --tool find --arguments '{"query": "s3"}' --think 2
       mcpdoctor ceiling --lab aws-mcp
       mcpdoctor ceiling aws-mcp --scheduler tls://10.0.0.1:8786 --yes
       mcpdoctor ceiling aws-mcp --from-address 10.0.0.5 --from-address 10.0.0.6

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
 from mcpdoctor.cli.suites import Wishes, suite_for
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from mcpdoctor.network import Network
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(
+    context_settings=options.CONTEXT, short_help="Try configurations; say which work, and why others do not."
+)
 @options.targets
 @click.option(
     "--suite",
     metavar="NAME|FILE",
-    shell_complete=options.completing(lambda known: {one.name: one.title for one in known.suites.values()}),
+    shell_complete=completing.suites,
     help="Try the lines of a suite, with its requirements, budget and reports; options go before them.",
 )
 @click.option(
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     "entries",
     multiple=True,
     metavar="FILE[:SERVER]",
+    shell_complete=completing.entries,
     help="Try the entries of an MCP client's file as that client would; auto: of every file of yours and this project.",
 )
 @click.option(
@@ -150,7 +153,7 @@ def check(
       mcpdoctor check aws-mcp --profile dev --profile prod --whoami
       mcpdoctor check -e https://aws-mcp.us-east-1.api.aws/mcp -s aws-mcp -s bedrock-agentcore
       mcpdoctor check -e "https://aws-mcp.{region}.api.aws/mcp" -r us-east-1 -r eu-west-1
-      mcpdoctor check agentcore-runtime --arn arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/my-agent-a1b2c3
+      mcpdoctor check agentcore-runtime --arn ARN
       mcpdoctor check http://127.0.0.1:3001/mcp --tool echo --arguments '{"message": "hi"}'
       mcpdoctor check --suite preflight --format json -o table:report.txt
       mcpdoctor check aws-mcp --revisions
@@ -158,6 +161,9 @@ def check(
       mcpdoctor check aws-mcp --require-workers 8 --yes
       mcpdoctor check --from .kiro/settings/mcp.json:aws-mcp
       mcpdoctor check --from auto --run-commands
+
+    Exit codes: 0 every target has a working configuration, 1 one has none, or a requirement is missed, 2 usage or
+    unreadable input, 3 nothing to examine.
     """
     from mcpdoctor.catalogue import load
     from mcpdoctor.engine import Settings

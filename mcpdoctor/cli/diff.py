@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mcpdoctor.model import Report
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Say what changed between two saved reports.")
 @click.argument("old", type=click.Path(path_type=Path, allow_dash=True), metavar="OLD.json")
 @click.argument("new", type=click.Path(path_type=Path, allow_dash=True), metavar="NEW.json")
 @click.option(

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.showing import in_color
 
 if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Name the cause in a traceback or log; show a check.")
 @click.argument(
     "what",
     nargs=-1,
     metavar="[FILE|-|CHECK]...",
-    shell_complete=options.completing(lambda known: {one.slug: one.title for one in known.checks.values()}),
+    shell_complete=completing.judged,
 )
 @click.option(
     "--format",

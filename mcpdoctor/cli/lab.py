@@ -25,16 +25,22 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     return seconds
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Serve local MCP servers that stand in for AWS.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
+    metavar="PORT",
     show_default=True,
     help="Port of plain HTTP; 0 takes a free one.",
 )
 @click.option(
-    "--https-port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port of TLS; 0 takes a free one."
+    "--https-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="PORT",
+    show_default=True,
+    help="Port of TLS; 0 takes a free one.",
 )
 @click.option(
     "--mode",
@@ -52,9 +58,10 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     type=options.Range(0, 1),
     default=0.0,
     show_default=True,
+    metavar="SHARE",
     help="Share of requests answered with a random 429 or 503.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Makes that randomness repeatable.")
+@click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="Makes that randomness repeatable.")
 @click.option(
     "--limit",
     "limits",
@@ -112,6 +119,8 @@ def lab(
       mcpdoctor lab --limit sessions:7 --latency 100ms
       mcpdoctor lab --mode 2026-09
       mcpdoctor lab --limit rate:10/s,burst:20 --refusal 503 --retry-after 2 --rate-headers
+
+    Exit codes: 0 stopped by Ctrl-C or a signal, 2 usage, or a port that is taken.
     """
     from mcpdoctor.lab import Lab, Options
     from mcpdoctor.model import Unusable

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mcpdoctor.model import LintFinding
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="Validate files of MCP clients, and calls in Python code.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())
 @options.form("How to print; github is for annotations in a workflow.")
 @options.output("Write the findings to a file too; its ending names the format. Repeatable.")

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mcpdoctor.cli import completing
 from mcpdoctor.render import FORMATS, output_of
 from mcpdoctor.suite import BUDGET, budget_of
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-    from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.model import Severity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,21 +46,6 @@ def refusing(command: F) -> F:
             raise Refusal(clean(str(error), limit=600)) from error
 
     return wrapped  # type: ignore[return-value]  # the same signature
-
-
-def completing(
-    names: Callable[[Catalogue], dict[str, str]],
-) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Completion in the shell from names of the catalogue, each with its title."""
-
-    def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        from mcpdoctor.catalogue import load
-
-        return [CompletionItem(name, help=title) for name, title in names(load()).items() if name.startswith(begun)]
-
-    return complete
 
 
 class Range(click.FloatRange):
@@ -148,12 +131,16 @@ targets = together(
         "targets",
         nargs=-1,
         metavar="[TARGET|URL]...",
-        shell_complete=completing(
-            lambda known: {one.name: one.title for one in known.endpoints.values() if one.arn or not one.yours}
-        ),
+        shell_complete=completing.targets,
     ),
     click.option(
-        "-e", "--endpoint", "endpoints", multiple=True, metavar="URL", help="URL to try; {region} in it expands."
+        "-e",
+        "--endpoint",
+        "endpoints",
+        multiple=True,
+        metavar="URL",
+        shell_complete=completing.targets,
+        help="URL to try; {region} in it expands.",
     ),
     click.option(
         "--arn",
@@ -168,9 +155,18 @@ targets = together(
         "regions",
         multiple=True,
         metavar="R",
+        shell_complete=completing.regions,
         help="Region to sign for, and of the endpoint where its URL has one.",
     ),
-    click.option("-s", "--service", "services", multiple=True, metavar="S", help="SigV4 service name to sign for."),
+    click.option(
+        "-s",
+        "--service",
+        "services",
+        multiple=True,
+        metavar="S",
+        shell_complete=completing.services,
+        help="SigV4 service name to sign for.",
+    ),
     click.option(
         "-c",
         "--credential",
@@ -178,17 +174,24 @@ targets = together(
         multiple=True,
         metavar="REF",
         callback=read_credentials,
+        shell_complete=completing.credentials,
         help="Credential to use: default, env, profile:NAME, bearer:VARIABLE (an OAuth token, from an environment "
         "variable), or none (unsigned). Never a key.",
     ),
     click.option(
-        "-p", "--profile", "profiles", multiple=True, metavar="NAME", help="The same as --credential profile:NAME."
+        "-p",
+        "--profile",
+        "profiles",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=completing.profiles,
+        help="The same as --credential profile:NAME.",
     ),
 )
 """What to try: `[TARGET|URL]...`, `--endpoint`, `--arn`, `--region`, `--service`, `--credential`, `--profile`."""
 
 call = together(
-    click.option("--tool", metavar="NAME", help="Call this tool in stage call."),
+    click.option("--tool", metavar="NAME", shell_complete=completing.tools, help="Call this tool in stage call."),
     click.option("--arguments", metavar="JSON", help="Arguments of that tool, a JSON object."),
 )
 """`--tool` and `--arguments`."""
@@ -350,7 +353,14 @@ def form(text: str) -> Callable[[F], F]:
 def output(text: str) -> Callable[[F], F]:
     """`--output`, into files; the commands word its help differently."""
     return click.option(
-        "-o", "--output", "outputs", multiple=True, metavar="[FORMAT:]FILE", callback=read_outputs, help=text
+        "-o",
+        "--output",
+        "outputs",
+        multiple=True,
+        metavar="[FORMAT:]FILE",
+        callback=read_outputs,
+        shell_complete=completing.files,
+        help=text,
     )
 
 

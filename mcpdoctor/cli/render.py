@@ -11,7 +11,9 @@ from mcpdoctor.cli import options
 from mcpdoctor.cli.showing import show
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(
+    context_settings=options.CONTEXT, short_help="Draw a saved report again, judged with the checks of today."
+)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False, metavar="REPORT.json")
 @options.form("Format to draw.")
 @options.output("Write to a file too; its ending names the format. Repeatable.")
@@ -36,13 +38,13 @@ def render(
 ) -> None:
     """Draw a saved report again; its evidence is judged with the checks of today.
 
-    The exit code is that of the report, judged again.
-
     \b
     Examples:
       mcpdoctor check --format json > report.json; mcpdoctor render report.json
       mcpdoctor render report.json -o report.html -o junit:report.xml
       mcpdoctor render --schema
+
+    Exit codes: that of the report, judged again (0, 1 or 3); 2 a report that cannot be read.
     """
     from mcpdoctor.catalogue import load
     from mcpdoctor.render import report_json

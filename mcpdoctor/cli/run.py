@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.showing import columns, in_color, written
 
 if TYPE_CHECKING:
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 @click.command(
     context_settings={**options.CONTEXT, "allow_interspersed_args": False},  # options behind COMMAND are its own
     options_metavar="[OPTIONS] [--]",
+    short_help="Run a program, record its MCP exchanges, explain its failure.",
 )
-@click.argument("command", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
+@click.argument(
+    "command", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED, shell_complete=completing.files
+)
 @click.option("--always", is_flag=True, help="Report after a success too.")
 @options.output("Write a report to a file, whether the program fails or not.")
 @options.checks
@@ -45,7 +48,7 @@ def run(
       mcpdoctor run --always -o report.json -- python -m my_agent --verbose
       mcpdoctor run uvx mcp-proxy-for-aws-cli https://aws-mcp.us-east-1.api.aws/mcp
 
-    The exit code is that of the program; 127 when there is no such command, 126 when it cannot be executed.
+    Exit codes: that of the program; 127 when there is no such command, 126 when it cannot be executed.
     """
     from mcpdoctor import running
 

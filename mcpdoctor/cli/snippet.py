@@ -8,21 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.model import Configuration
-
-
-def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    from mcpdoctor.snippets.recipients import recipients
-
-    return [CompletionItem(name, help=one.title) for name, one in recipients().items() if name.startswith(begun)]
 
 
 def _one(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> str | None:
@@ -40,16 +30,14 @@ def _some(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     return value
 
 
-@click.command(context_settings=options.CONTEXT)
-@click.argument("client", required=False, metavar="CLIENT", callback=_some, shell_complete=_complete)
+@click.command(context_settings=options.CONTEXT, short_help="Print a working entry for a client, or a program.")
+@click.argument("client", required=False, metavar="CLIENT", callback=_some, shell_complete=completing.clients)
 @click.argument(
     "target",
     required=False,
     metavar="[TARGET|URL]",
     callback=_some,
-    shell_complete=options.completing(
-        lambda known: {one.name: one.title for one in known.endpoints.values() if not one.yours}
-    ),
+    shell_complete=completing.shared_targets,
 )
 @click.option("--list", "listed", is_flag=True, help="List the clients, and nothing else.")
 @click.option(
@@ -58,6 +46,7 @@ def _some(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     multiple=True,
     metavar="R",
     callback=_one,
+    shell_complete=completing.regions,
     help="Region of the endpoint, and to sign for.",
 )
 @click.option(
@@ -66,6 +55,7 @@ def _some(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     multiple=True,
     metavar="S",
     callback=_one,
+    shell_complete=completing.services,
     help="SigV4 service name to sign for, where the catalogue has none.",
 )
 @click.option(
@@ -75,10 +65,17 @@ def _some(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     multiple=True,
     metavar="REF",
     callback=options.read_credentials,
+    shell_complete=completing.credentials,
     help="Credential to use: default, env, profile:NAME, or none (unsigned). Never a key.",
 )
 @click.option(
-    "-p", "--profile", "profiles", multiple=True, metavar="NAME", help="The same as --credential profile:NAME."
+    "-p",
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.profiles,
+    help="The same as --credential profile:NAME.",
 )
 @click.option("--name", multiple=True, metavar="NAME", callback=_one, help="What the server is called in the client.")
 @click.option(
@@ -115,9 +112,11 @@ def snippet(
       mcpdoctor snippet kiro
       mcpdoctor snippet vscode aws-mcp --profile dev --region eu-west-1
       mcpdoctor snippet claude-desktop aws-knowledge
-      mcpdoctor snippet strands https://my-host.example/mcp --service bedrock-agentcore --region us-east-1
+      mcpdoctor snippet strands https://my-host.example/mcp -s bedrock-agentcore -r us-east-1
       mcpdoctor check --format json > report.json; mcpdoctor snippet codex --report report.json
       mcpdoctor snippet --list
+
+    Exit codes: 0 printed, 2 usage, an unknown client, or a report without a working configuration.
     """
     from mcpdoctor.catalogue import load
     from mcpdoctor.credentials import PROFILE

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpdoctor.cli import options
+from mcpdoctor.cli import completing, options
 
 if TYPE_CHECKING:
     from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.endpoints import Endpoint
 
 
-@click.command(context_settings=options.CONTEXT)
+@click.command(context_settings=options.CONTEXT, short_help="List what is known of the MCP servers of AWS.")
 @click.argument(
     "names",
     nargs=-1,
     metavar="[NAME|URL]...",
-    shell_complete=options.completing(lambda known: {one.name: one.title for one in known.endpoints.values()}),
+    shell_complete=completing.known_targets,
 )
 @options.form("Format of the list.")
 @options.checks
@@ -35,6 +35,8 @@ def targets(*, names: tuple[str, ...], form: str, checks_dir: Path | None) -> No
       mcpdoctor targets ecs-mcp
       mcpdoctor targets https://connect.aidevops.us-east-1.api.aws/mcp
       mcpdoctor targets --format json
+
+    Exit codes: 0 told, 2 an unknown target, or a host that is no MCP server.
     """
     from mcpdoctor.catalogue import load
     from mcpdoctor.cli.showing import columns, in_color

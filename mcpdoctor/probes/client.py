@@ -75,9 +75,22 @@ async def session(
         auth: httpx.Auth | None = None,
     ) -> httpx.AsyncClient:
         asked = {"accept-encoding": ACCEPT_ENCODING, **(headers or {}), **more}
-        # Unsigned, old versions of the SDK follow redirects by themselves; newer ones look at no setting.
-        follow = signer is None
-        return httpx.AsyncClient(headers=asked, timeout=None, auth=auth, transport=transport, follow_redirects=follow)  # noqa: S113
+        return httpx.AsyncClient(
+            headers=asked,
+            timeout=None,  # noqa: S113  # the deadline of the stage
+            auth=auth,
+            transport=transport,
+            # Unsigned, old versions of the SDK follow redirects by themselves; newer ones look at no setting.
+            follow_redirects=signer is None,
+            event_hooks={"request": [keep_headers]},
+        )
+
+    async def keep_headers(request: httpx.Request) -> None:
+        """Another server, to which a redirect leads, gets none of the user's headers; httpx withholds the usual."""
+        there, here = request.url, httpx.URL(url)
+        if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
+            for name in more:
+                request.headers.pop(name, None)
 
     if signer is None:
         client = streamable_http_client(url, http_client=factory())
