@@ -112,7 +112,7 @@ class Suite:
         targets: what to try, one table for each.
         require: what the best configuration of every target must give.
         budget: what a run may take.
-        outputs: reports to write, as `-o`: FILE or FORMAT:FILE, relative to the file of the suite.
+        outputs: reports to write, as `-o`: FILE or FORMAT:FILE, relative to the suite file and below its directory.
         fail_on: least severity of a finding against the best configuration that makes the exit code 1, as `--fail-on`.
         name: of a ready suite; of another one, the path of its file.
         file: the file that it was read from, as it is shown; empty for a ready one.

@@ -573,6 +573,18 @@ def test_the_workers_that_a_suite_requires_are_measured(check: Check) -> None:
     assert [one["sufficient"] for one in report["ceilings"]] == [True]
 
 
+@pytest.mark.parametrize("name", ["../x.html", "linked/x.html", "{tmp_path}/outside.html"])
+def test_a_suite_writes_below_its_own_directory_only(name: str, check: Check, tmp_path: Path) -> None:
+    inner = tmp_path / "clone"
+    inner.mkdir()
+    (inner / "linked").symlink_to(tmp_path)
+    shown = name.format(tmp_path=tmp_path)
+    (inner / "suite.toml").write_text(f'outputs = ["{shown}"]\n{KNOWLEDGE}')
+    done = check("--suite", "clone/suite.toml", code=2)
+    assert f"clone/suite.toml:1:1: {shown} is not below the directory of the suite" in done.output
+    assert not list(tmp_path.glob("*.html"))
+
+
 def test_options_go_before_the_suite(check: Check, tmp_path: Path) -> None:
     text = f'outputs = ["a.xml"]\n{KNOWLEDGE}require.workers = 3\n[budget]\nceiling = "100,10,30"\n'
     assert "at most 100 requests in 30 s, of which at most 10" in check("--dry-run", text=text).stdout

@@ -142,13 +142,22 @@ def _given(name: str) -> bool:
 
 
 def _outputs(suite: Suite) -> tuple[tuple[str, Path], ...]:
-    """The reports of a suite, relative to its file; where nobody knows that, to here."""
+    """The reports of a suite, below the directory of its file: a project of somebody else writes nowhere else.
+
+    Raises:
+        Unusable: one of them stands elsewhere, be it by a link, or cannot be written.
+    """
     from mcpdoctor.model import Unusable
     from mcpdoctor.render import output_of
 
+    directory = Path(suite.directory) if suite.directory else Path()
+    line, column = suite.places.get("outputs", (1, 1))
+    place = f"{suite.name}:{line}:{column}"
+    named = [output_of(one) for one in suite.outputs]
+    for _, name in named:
+        if not (directory / name).resolve().is_relative_to(directory.resolve()):
+            raise Unusable(f"{place}: {name} is not below the directory of the suite; name it with -o.")
     try:
-        directory = Path(suite.directory) if suite.directory else None
-        return options.writable([output_of(one) for one in suite.outputs], directory)
+        return options.writable(named, directory)
     except Unusable as error:
-        line, column = suite.places.get("outputs", (1, 1))
-        raise Unusable(f"{suite.name}:{line}:{column}: {error}") from error
+        raise Unusable(f"{place}: {error}") from error
