@@ -9,13 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from urllib.parse import urlsplit
 
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.clients.known import Transport
-from mcpdoctor.clients.proxies import LOCAL, Setting
+from mcpdoctor.clients.proxies import Setting
 from mcpdoctor.clients.values import Scalar
-from mcpdoctor.endpoints import REGION, Match
+from mcpdoctor.endpoints import REGION, Match, host_of, is_loopback
 from mcpdoctor.linting.subjects import Subject
 from mcpdoctor.model import BEARER, UNSIGNED
 from mcpdoctor.redaction import clean
@@ -237,7 +236,7 @@ class _Reading:
             return LeftOut(use=self.use, why=why, line=line)
         credential = UNSIGNED if variable is None else f"{BEARER}{variable}"
         line = self.line(url, match, None, credential)
-        if match is None and variable is None and urlsplit(url).hostname not in LOCAL:
+        if match is None and variable is None and not is_loopback(host_of(url)):
             return LeftOut(use=self.use, why="it is no server of AWS, and the client may log in to it", line=line)
         return line
 

@@ -24,6 +24,7 @@ _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 _ABOUT = """\
 # What `mcpdoctor check` tries in this directory, and what must hold. `mcpdoctor init` wrote it; now it is yours.
+# Every key: https://github.com/mcpdoctor/mcpdoctor/blob/main/docs/suite.md
 """
 _REPORTS = """\
 #outputs = ["mcpdoctor.html", "junit:mcpdoctor.xml"]  # reports that every check writes, as -o does
