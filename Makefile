@@ -36,6 +36,7 @@ docs: $(VENV)/.dev
 	$(BIN)/mcpdoctor render --schema > docs/report.schema.json
 	$(BIN)/python -m mcpdoctor.render.fields docs/report.schema.json > docs/report.md
 	$(BIN)/python -m mcpdoctor.cli.reference > docs/commands.md
+	$(BIN)/python -m mcpdoctor.suite_schema > docs/suite.schema.json
 	cd tests && $(abspath $(BIN))/python -m field.page > ../docs/field-cases.md
 	cd tests && $(abspath $(BIN))/python -m field.messages > ../docs/messages.md
 

@@ -6,16 +6,13 @@ the file and the table, so that a typing error in the data cannot turn into a ch
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import tomllib
-import types
-import typing
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +29,9 @@ from mcpdoctor.endpoints import (
     nearest_region,
     pattern,
 )
+from mcpdoctor.forms import build
 from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
+from mcpdoctor.suite import Suite
 
 ELSEWHERE = "elsewhere.toml"
 """Hosts that are no MCP servers, whatever they look like."""
@@ -193,26 +192,6 @@ class Check:
         return (self.in_text.when or self.when) if self.in_text else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteTarget:
-    """One line of a suite: a target, its axes, and the cause that is expected (then seeing it is what passes)."""
-
-    target: str
-    regions: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    credentials: tuple[str, ...] = ()
-    expect: Cause | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suite:
-    """A ready matrix."""
-
-    name: str
-    title: str
-    targets: tuple[SuiteTarget, ...]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
     """Everything in `checks/`."""
@@ -355,21 +334,10 @@ def load(overlay: Path | None = None, *, stems: Collection[str] = CHECK_FILES) -
             endpoints[name] = build(Endpoint, {"name": name, **table}, f"{directory / MARKER}: [{name}]")
         elsewhere |= {one.name: one for one in entries(directory / ELSEWHERE, Elsewhere)}
         for path in sorted((directory / "suites").glob("*.toml")):
-            suites[path.stem] = load_suite(path)
+            suites[path.stem] = replace(build(Suite, read_toml(path), str(path)), name=path.stem)
     _refer(checks, patterns=overlay is not None)
     _refer_endpoints(endpoints, elsewhere)
     return Catalogue(checks=checks, endpoints=endpoints, suites=suites, elsewhere=elsewhere)
-
-
-def load_suite(path: Path) -> Suite:
-    """Read one suite file.
-
-    Raises:
-        Unusable: it cannot be read, does not parse, or has unknown keys.
-    """
-    table = read_toml(path)
-    suite: Suite = build(Suite, {"name": path.stem, **table}, str(path))
-    return suite
 
 
 def entries(path: Path, cls: type[Entry]) -> tuple[Entry, ...]:
@@ -452,55 +420,3 @@ def _compile(check: Check) -> None:
                 re.compile(one)
             except re.error as error:
                 raise Unusable(f"[{check.slug}]: {one!r} is no regular expression: {error}.") from error
-
-
-def build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
-    """Make a `cls` from a TOML table; its annotations are the schema.
-
-    Raises:
-        Unusable: a key is unknown or missing, or a value is of the wrong type; the message begins with `where`.
-    """
-    hints = _hints(cls)  # type: ignore[arg-type]  # a class is hashable
-    known = {one.name.rstrip("_"): one for one in dataclasses.fields(cls)}
-    for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}."
-            raise Unusable(f"{where}: unknown key {key}{hint}")
-    values = {}
-    for key, one in known.items():
-        if key in table:
-            values[one.name] = _value(hints[one.name], table[key], f"{where} {key}")
-        elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
-            raise Unusable(f"{where}: {key} is missing.")
-    return cls(**values)
-
-
-@cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (typing.Union, types.UnionType):
-        return _value(next(one for one in inner if one is not type(None)), value, where)
-    if origin is tuple:
-        return tuple(_value(inner[0], one, where) for one in (value if isinstance(value, list) else [value]))
-    if origin is not None and isinstance(value, dict):
-        return {key: _value(inner[1], one, f"{where}.{key}") for key, one in value.items()}
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return build(typing.cast("type[Any]", hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and issubclass(hint, str) and isinstance(value, str):
-        try:
-            return hint(value)
-        except ValueError:
-            known = ", ".join(hint)  # type: ignore[arg-type]  # only a StrEnum refuses a string
-            raise Unusable(f"{where}: {value} is not one of {known}.") from None
-    if isinstance(hint, type) and type(value) is hint:
-        return value
-    raise Unusable(f"{where}: {value!r} is not of the right type ({getattr(hint, '__name__', hint)} wanted).")

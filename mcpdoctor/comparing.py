@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from mcpdoctor.limits import KINDS, caller, nothing_accepted, observed
+from mcpdoctor.limits import KINDS, caller, nothing_accepted, observed, required_of
 from mcpdoctor.model import (
     Ceiling,
     Configuration,
@@ -28,6 +28,7 @@ from mcpdoctor.model import (
     Trace,
     Verdict,
 )
+from mcpdoctor.requirements import workers_of
 
 SLOWER = 3.0
 """A stage is slower when it takes so many times as long, and"""
@@ -98,7 +99,7 @@ class Change:
     Attributes:
         kind: which way.
         about: `result`, `stage`, `finding`, `header`, `fact`, `expiry`, `latency`, `tools`, `configuration`, `best`,
-            `ceiling`, `package`, `environment`, `file` or `run`.
+            `ceiling`, `requirement`, `package`, `environment`, `file` or `run`.
         subject: the configuration, target or file that it is about; empty for the run as a whole.
         stage: the stage it was seen in; None for most.
         name: what differs: of a header, a fact or a package.
@@ -145,6 +146,7 @@ def compare(old: Report, new: Report) -> Difference:
     found = [
         *_results(old, new),
         *_ceilings(old, new),
+        *_requirements(old, new),
         *_files(old.lint, new.lint),
         *_run(old, new),
         *_environment(old, new),
@@ -183,7 +185,9 @@ def _by_identity(results: Sequence[Result]) -> dict[_Key, Result]:
     found = {}
     for result in results:
         key = _identity(result.target, result.configuration)
-        own = (result.origin.file, result.origin.server) if result.origin else ("", "")
+        # A line of a suite may move; what it tries is what tells it from others.
+        named = result.origin is not None and not result.origin.in_suite
+        own = (result.origin.file, result.origin.server) if named and result.origin else ("", "")
         seen[*key, *own] += 1
         found[*key, *own, seen[*key, *own]] = result
     return found
@@ -414,12 +418,36 @@ def _ceilings(old: Report, new: Report) -> Iterator[Change]:
                 text=text,
             )
         if was is not None and was.sufficient is not False and one.sufficient is False:
-            text = f"Fewer workers are safe than the {new.required_workers} that are required."
+            text = f"Fewer workers are safe than the {required_of(workers_of(new), one.target)} that are required."
             yield Change(kind=Kind.WORSE, about="ceiling", subject=name, name="sufficient", text=text)
     for key, one in before.items():
         if key not in after and new.ceilings:
             name = f"{one.target or one.configuration.endpoint} {caller(one.configuration)}"
             yield Change(kind=Kind.OTHER, about="ceiling", subject=name, old=observed(one), text="No longer measured.")
+
+
+def _requirements(old: Report, new: Report) -> Iterator[Change]:
+    """What is required in both, and met in only one of them; what is required now and was not before."""
+    before = {(one.target, one.name): one for one in old.requirements}
+    for one in new.requirements:
+        was = before.pop((one.target, one.name), None)
+        if was is None and one.met:
+            continue
+        if was is None or was.met is not one.met:
+            kind = Kind.BETTER if one.met else Kind.WORSE if was is None or was.met else Kind.OTHER
+            text = f"Required {one.name}: {one.text}" + (f" Before: {was.text}" if was else "")
+            yield Change(
+                kind=kind,
+                about="requirement",
+                subject=one.target,
+                name=one.name,
+                old=was.text if was else "",
+                new=one.text,
+                text=text,
+            )
+    for was in before.values():
+        text = f"No longer required: {was.name}."
+        yield Change(kind=Kind.OTHER, about="requirement", subject=was.target, name=was.name, old=was.text, text=text)
 
 
 def _moved(old: Ceiling, new: Ceiling) -> Kind | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -45,12 +45,16 @@ _SHAPES = {
 }
 
 
-def compare_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue: Catalogue) -> tuple[Ceiling, ...]:
+Required = int | Mapping[str, int] | None
+"""How many parallel workers were asked for: of every target, or of which; None where nothing was."""
+
+
+def compare_ceilings(ceilings: Sequence[Ceiling], required: Required, catalogue: Catalogue) -> tuple[Ceiling, ...]:
     """The ceilings, each with what is documented of it, and whether it is enough.
 
     Args:
         ceilings: as measured; what an earlier comparison wrote into them is replaced.
-        required: how many parallel workers were asked for; None where nothing was.
+        required: how many parallel workers were asked for.
         catalogue: the documented quotas.
     """
     measured = _measured(ceilings, catalogue)
@@ -70,12 +74,12 @@ def compare_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogu
     return tuple(compared)
 
 
-def judge_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue: Catalogue) -> tuple[Finding, ...]:
+def judge_ceilings(ceilings: Sequence[Ceiling], required: Required, catalogue: Catalogue) -> tuple[Finding, ...]:
     """The findings about ceilings, in their order.
 
     Args:
         ceilings: as measured.
-        required: how many parallel workers were asked for; None where nothing was.
+        required: how many parallel workers were asked for.
         catalogue: the checks, and the documented quotas.
     """
     measured = _measured(ceilings, catalogue)
@@ -92,7 +96,7 @@ def judge_ceilings(ceilings: Sequence[Ceiling], required: int | None, catalogue:
 
 
 def ceiling_facts(
-    ceiling: Ceiling, required: int | None, measured: Iterable[str], catalogue: Catalogue
+    ceiling: Ceiling, required: Required, measured: Iterable[str], catalogue: Catalogue
 ) -> dict[str, Fact]:
     """What checks compare and their texts name.
 
@@ -119,7 +123,7 @@ def ceiling_facts(
         **_failures(ceiling),
         "stopped": ceiling.stopped.value,
         "recommended_workers": ceiling.recommended_workers,
-        "required_workers": required,
+        "required_workers": required_of(required, ceiling.target),
         "workers_missing": _sufficient(ceiling, required, measured, catalogue) is False,
         "documented": documented(configuration, quota) or "nothing",
         "differs": differs is not None,
@@ -156,16 +160,23 @@ def _quota(configuration: Configuration, catalogue: Catalogue) -> Quota:
     return match.endpoint.quota if match and match.endpoint.quota.published else Quota()
 
 
-def _sufficient(ceiling: Ceiling, required: int | None, measured: Iterable[str], catalogue: Catalogue) -> bool | None:
+def required_of(required: Required, target: str) -> int | None:
+    """How many parallel workers were asked for of one target."""
+    return required.get(target) if isinstance(required, Mapping) else required
+
+
+def _sufficient(ceiling: Ceiling, required: Required, measured: Iterable[str], catalogue: Catalogue) -> bool | None:
     """Whether the required workers are safe.
 
-    None where none were required, and where this endpoint only stands in for another one of the same run: it need not
-    carry the load of that one.
+    None where none were required; and where they are required of every target, and this endpoint only stands in for
+    another one of the same run: it need not carry the load of that one.
     """
     match = catalogue.match(ceiling.configuration.endpoint)
-    if required is None or (match and set(match.endpoint.fallback_for) & set(measured)):
+    wanted = required_of(required, ceiling.target)
+    of_all = not isinstance(required, Mapping)
+    if wanted is None or (of_all and match and set(match.endpoint.fallback_for) & set(measured)):
         return None
-    return ceiling.recommended_workers >= required and not nothing_accepted(ceiling)
+    return ceiling.recommended_workers >= wanted and not nothing_accepted(ceiling)
 
 
 def caller(configuration: Configuration) -> str:

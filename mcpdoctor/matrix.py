@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcpdoctor.addresses import is_arn, kind_of, url_of
-from mcpdoctor.catalogue import Catalogue, Suite, SuiteTarget
+from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.endpoints import REGION, Endpoint, nearest_region
 from mcpdoctor.model import BEARER, UNSIGNED, Cause, Configuration, Fact, Origin, Unusable
+from mcpdoctor.suite import Suite, SuiteTarget
 
 DEFAULT_SUITE = "aws-mcp"
 DEFAULT_REGION = "us-east-1"
@@ -66,7 +67,7 @@ class Cell:
         endpoint: entry of the catalogue that the URL fits; None for a server that AWS does not run.
         call: the tool call that was asked for; None leaves it to the catalogue.
         expected: the cause that a suite expects to see here.
-        origin: the entry of a client file that it was read from.
+        origin: the entry of a client file, or the line of a suite file, that it was read from.
         skip: why it is not tried; None for one that is.
         facts: what reading the entry found, for stage parse.
         headers: HTTP headers that the entry adds to every request.
@@ -121,7 +122,7 @@ def expand(
         catalogue: names, regions, services.
         axes: values given by the user; they replace those of the suite.
         suite: lines to try; without targets and suite, the suite `aws-mcp`.
-        call: what stage `call` shall call.
+        call: what stage `call` shall call; it replaces that of the suite.
         home_region: the region the user works in; chooses the endpoint where no region was given.
         headers: HTTP headers to send with every request.
         owned: ARNs or ids of servers of the user, for targets that are named by one; without a target, of any kind.
@@ -142,8 +143,9 @@ def expand(
     cells: dict[tuple[str, Configuration], Cell] = {}
     for line in lines:
         for cell in _cells(_with_axes(line, axes), catalogue, home_region or DEFAULT_REGION, owned):
+            mine = call or (Call(tool=line.tool, arguments=line.arguments) if line.tool is not None else None)
             # The same cell twice (a target named twice) would only repeat requests.
-            cells.setdefault((cell.target, cell.configuration), replace(cell, call=call, headers=headers or {}))
+            cells.setdefault((cell.target, cell.configuration), replace(cell, call=mine, headers=headers or {}))
         if len(cells) > MAX_CELLS:
             raise Unusable(f"The matrix has more than {MAX_CELLS} configurations; give fewer values to an axis.")
     return Plan(cells=tuple(cells.values()))
@@ -219,13 +221,29 @@ def _cells_at(
                     target=line.target,
                     endpoint=endpoint,
                     expected=line.expect,
-                    configuration=Configuration(
-                        endpoint=url, region=signing_region, service=service, credential=credential
-                    ),
+                    configuration=configuration,
+                    origin=_origin(line, configuration),
                 )
                 for credential in credentials
+                for configuration in [
+                    Configuration(endpoint=url, region=signing_region, service=service, credential=credential)
+                ]
             ]
     return cells
+
+
+def _origin(line: SuiteTarget, configuration: Configuration) -> Origin | None:
+    """Where the line stands, with the values that decide what is sent: those that the command line does not replace."""
+    if line.origin is None:
+        return None
+    keys = {
+        "target": line.target,
+        "regions": configuration.region,
+        "services": configuration.service,
+        "credentials": configuration.credential,
+    }
+    written = (line.written.get((key, value)) for key, value in keys.items() if value is not None)
+    return replace(line.origin, values=tuple(one for one in written if one is not None))
 
 
 def _looks_like_url(text: str) -> bool:

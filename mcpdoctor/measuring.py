@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -150,13 +150,23 @@ async def run_best(
     network: Network,
     settings: Settings,
     *,
+    targets: Collection[str] | None = None,
     observer: Observer | None = None,
 ) -> Report:
     """Measure the best configuration of each target of a report, and judge the report with that.
 
     A report of a run that was interrupted is only judged again.
+
+    Args:
+        report: of the plan.
+        plan: what was tried.
+        catalogue: the checks, and the documented quotas.
+        network: the way to the servers.
+        settings: how to measure.
+        targets: those to measure; None for all.
+        observer: is told how it is going.
     """
-    best = {(one.target, one.configuration) for one in report.best}
+    best = {(one.target, one.configuration) for one in report.best if targets is None or one.target in targets}
     cells = tuple(cell for cell in plan.cells if (cell.target, cell.configuration) in best)
     if report.interrupted is not None or not cells:
         return judge(replace(report, required_workers=settings.required_workers), catalogue, settings.fail_on)

@@ -27,6 +27,10 @@ BEARER = "bearer:"
 """How a credential reference begins that sends the bearer token of an environment variable."""
 
 
+SUITE = "mcpdoctor"
+"""In place of the client: where a configuration was read from a suite file."""
+
+
 class Unusable(ValueError):
     """Input that is refused. The message is one sentence that says where it is wrong and how to fix it."""
 
@@ -159,12 +163,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a configuration was read: an entry of the file of an MCP client.
+    """Where a configuration was read: an entry of the file of an MCP client, or a line of a suite file.
 
     Attributes:
         file: path of the file, as it was given or found.
-        client: whose file it is.
-        server: name of the entry.
+        client: whose file it is; SUITE for a suite file.
+        server: name of the entry; of a suite file `targets[1]` and so on.
         line: where the entry begins, from 1.
         column: the same, in characters from 1.
         entry: the entry as written, secrets masked; empty where it is too long to show.
@@ -178,6 +182,11 @@ class Origin:
     column: int
     entry: str = ""
     values: tuple[Written, ...] = ()
+
+    @property
+    def in_suite(self) -> bool:
+        """Whether it is a line of a suite file; else it is an entry of the file of a client."""
+        return self.client == SUITE
 
     def value(self, name: str) -> Written | None:
         """The value of that name, or None."""
@@ -308,7 +317,7 @@ class Result:
         http_status: status of the exchange that decided.
         cause: cause of the first error finding; None where it works.
         expected: cause that a suite says must be seen here (then seeing it is what passes); None for most.
-        origin: where the configuration was read; None for one that was asked for on the command line or by a suite.
+        origin: where the configuration was read; None for one that was asked for on the command line.
         elapsed_s: seconds spent on this configuration, shared work included once for each that waited for it.
         findings: what is wrong, or may become wrong; empty for one that is healthy.
         notes: what is worth knowing of one that works, such as what its credential is good for; nothing to mend.
@@ -427,6 +436,33 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What must come of a target, as a suite or an option says, and what came of it.
+
+    Attributes:
+        name: `workers`, `latency`, `tools` or `forbid`.
+        wanted: the least number of workers, the most seconds, the tools, or the checks and causes.
+        seen: the safe workers, the seconds, those of the tools that are listed, or of the checks and causes that stand
+            against it; None where that is not known.
+        met: None where it could not be known.
+        text: the same in words, as a sentence.
+        file: the suite file that asks for it; empty where an option does.
+        line: line of the key, from 1; 0 without a file.
+        column: the same, in characters from 1.
+    """
+
+    target: str
+    name: str
+    wanted: Fact
+    seen: Fact = None
+    met: bool | None = None
+    text: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything one run learned.
 
@@ -436,7 +472,8 @@ class Report:
         interrupted: why the run ended early (`interrupted`, `deadline`); None when it did not.
         best: one for each target that has a working configuration, in the order of the targets.
         ceilings: one for each configuration that was measured.
-        required_workers: how many parallel workers were asked for; None where nothing was.
+        required_workers: how many parallel workers were asked for of every target; None where nothing was.
+        requirements: what was asked of each target, and whether it is met.
         lint: what `mcpdoctor lint` found, by file and line.
         lint_files: how many files it looked into.
         findings: of the run as a whole; those of one configuration are in its result.
@@ -453,6 +490,7 @@ class Report:
     best: tuple[Best, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
     required_workers: int | None = None
+    requirements: tuple[Requirement, ...] = ()
     lint: tuple[LintFinding, ...] = ()
     lint_files: int = 0
     findings: tuple[Finding, ...] = ()

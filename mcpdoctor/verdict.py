@@ -10,6 +10,8 @@ from mcpdoctor.catalogue import EVERY_OTHER, About, Catalogue
 from mcpdoctor.diagnosis import choose, deciding, judge, pointed
 from mcpdoctor.limits import compare_ceilings, judge_ceilings, nothing_accepted
 from mcpdoctor.model import Best, Fact, Finding, Report, Result, Severity, Stage, Trace, Verdict
+from mcpdoctor.requirements import judged as judged_requirements
+from mcpdoctor.requirements import workers_of
 
 
 def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Severity.ERROR) -> Report:
@@ -26,10 +28,14 @@ def conclude(report: Report, catalogue: Catalogue, fail_on: Severity | None = Se
         _noted(replace(one, findings=(*one.findings, *_defects(one, packages, catalogue)))) for one in judged
     )
     best = choose(results)
-    ceilings = compare_ceilings(report.ceilings, report.required_workers, catalogue)
-    limits = judge_ceilings(ceilings, report.required_workers, catalogue)
+    required = workers_of(report)
+    ceilings = compare_ceilings(report.ceilings, required, catalogue)
+    limits = judge_ceilings(ceilings, required, catalogue)
+    asked = judged_requirements(report, results, best, ceilings)
     others = tuple(one for one in report.findings if _about(one, catalogue) is not About.CEILING)
-    report = replace(report, results=results, best=best, ceilings=ceilings, findings=(*others, *limits))
+    report = replace(
+        report, results=results, best=best, ceilings=ceilings, requirements=asked, findings=(*others, *limits)
+    )
     code = exit_code(report, results, best, fail_on)
     if code == 0 and fail_on is not None and any(one.severity.weight >= fail_on.weight for one in limits):
         code = 1
@@ -102,7 +108,7 @@ def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], f
 
     A target is as wanted when it has a working configuration without a finding at or above `fail_on`, and every
     configuration that a suite expects to fail fails with the cause it names. Where only ceilings were measured, it is
-    one of which a session was opened. Where workers are required, its best configuration is measured and allows them.
+    one of which a session was opened. What is required of it is known to be given, whatever `fail_on` says.
     """
     if (report.lint or report.lint_files) and not results and not report.ceilings:
         return int(fail_on is not None and any(one.severity.weight >= fail_on.weight for one in report.lint))
@@ -115,7 +121,7 @@ def exit_code(report: Report, results: Sequence[Result], best: Sequence[Best], f
         return 1
     chosen = {one.target: one.configuration for one in best}
     opened = {one.target for one in report.ceilings if not nothing_accepted(one)}
-    if _lacking(report, set(chosen), opened):
+    if _lacking(report, set(chosen), opened) or any(not one.met for one in report.requirements):
         return 1
     for target in {result.target for result in results}:
         mine = [result for result in results if result.target == target]

@@ -18,6 +18,7 @@ from mcpdoctor.model import (
     LintFinding,
     Origin,
     Report,
+    Requirement,
     Result,
     Severity,
     Stage,
@@ -208,6 +209,16 @@ _ceilings = st.builds(
     documented=hostile,
     samples=st.lists(_samples, max_size=3).map(tuple),
 )
+_requirements = st.builds(
+    Requirement,
+    target=hostile,
+    name=hostile,
+    wanted=st.none() | _numbers | hostile,
+    seen=st.none() | _seconds | hostile,
+    met=st.sampled_from([None, True, False]),
+    text=hostile,
+    **_places,
+)
 _lint = st.builds(LintFinding, **{**_judged, **_places, "file": some}, server=hostile, fixable=st.booleans())
 
 
@@ -234,6 +245,7 @@ reports = st.builds(
         results=st.lists(_results, max_size=3).map(tuple),
         ceilings=st.lists(_ceilings, max_size=1).map(tuple),
         required_workers=st.sampled_from([None, 8]),
+        requirements=st.lists(_requirements, max_size=2).map(tuple),
         lint=st.lists(_lint, max_size=2).map(tuple),
         lint_files=_numbers,
         findings=st.lists(findings, max_size=1).map(tuple),

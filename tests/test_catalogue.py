@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcpdoctor.catalogue import Catalogue, FactRule, load, load_suite, read_toml
+from mcpdoctor.catalogue import Catalogue, FactRule, load, read_toml
 from mcpdoctor.endpoints import nearest_region
 from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
 
@@ -163,7 +163,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(Unusable) as refused:
-        load_suite(tmp_path / "none.toml")
+        read_toml(tmp_path / "none.toml")
     assert str(refused.value) == f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory."
 
 

@@ -20,6 +20,11 @@ LAYERS = {
     "redaction": 0,
     "samples": 0,
     "model": 1,
+    "forms": 2,
+    "suite": 2,
+    "suite_files": 6,
+    "suite_schema": 6,
+    "requirements": 4,
     "bearer": 2,
     "challenges": 2,
     "answers": 1,
@@ -67,6 +72,7 @@ LAYERS = {
     "traces": 4,
     "engine": 5,
     "comparing": 5,
+    "proposing": 5,
     "snippets": 5,
     "measuring": 5,
     "explanation": 5,
@@ -86,6 +92,9 @@ LAYERS = {
 
 PURE = (
     "endpoints",
+    "forms",
+    "suite",
+    "requirements",
     "inference",
     "addresses",
     "matrix",
@@ -227,6 +236,16 @@ PURE_CLIENTS = sorted(one for one in (PACKAGE / "clients").rglob("*.py") if one.
 @pytest.mark.parametrize("module", PURE_CLIENTS, ids=lambda module: module.stem)
 def test_the_reading_of_what_is_opened_opens_nothing(module: Path) -> None:
     assert {one.split(".")[0] for one in imported(module)} & {*ACTS, "pathlib", "importlib"} == set()
+
+
+LOOKING = {"looking"}
+"""What of `proposing/` reads files; the rest of it makes a text."""
+PURE_PROPOSING = sorted(one for one in (PACKAGE / "proposing").glob("[a-z]*.py") if one.stem not in LOOKING)
+
+
+@pytest.mark.parametrize("module", PURE_PROPOSING, ids=lambda module: module.stem)
+def test_the_writing_of_a_first_suite_can_do_no_input_or_output(module: Path) -> None:
+    assert {one.split(".")[0] for one in imported(module)} & {*ACTS, "pathlib"} == set()
 
 
 READING = {"gathering", "profiles", "rewriting"}

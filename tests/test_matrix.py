@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpdoctor.catalogue import Catalogue, Suite, SuiteTarget, load
+from mcpdoctor.catalogue import Catalogue, load
 from mcpdoctor.matrix import MAX_CELLS, Axes, Call, expand
 from mcpdoctor.model import Cause, Unusable
+from mcpdoctor.suite import Suite, SuiteTarget
 
 CATALOGUE = load()
 US = "https://aws-mcp.us-east-1.api.aws/mcp"

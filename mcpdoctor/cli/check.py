@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +16,16 @@ import click
 from mcpdoctor.cli import completing, options
 from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
+from mcpdoctor.cli.suites import Wishes, suite_for
 from mcpdoctor.cli.trying import hush, network_for, planned, planning_from, print_plan
+from mcpdoctor.suite import BUDGET
 
 if TYPE_CHECKING:
+    from mcpdoctor import measuring
     from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.engine import Observer, Settings
     from mcpdoctor.matrix import Plan
-    from mcpdoctor.model import Report
+    from mcpdoctor.model import Report, Requirement, Severity
     from mcpdoctor.network import Network
 
 
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     "--suite",
     metavar="NAME|FILE",
     shell_complete=completing.suites,
-    help="Try the lines of a suite.",
+    help="Try the lines of a suite, with its requirements, budget and reports; options go before them.",
 )
 @click.option(
     "--from",
@@ -140,7 +144,8 @@ def check(
     """Try configurations stage by stage, and say which work, why the others do not, and what to change.
 
     Every combination of endpoint, region, service and credential is tried. An axis that is not given is filled from
-    the catalogue. Without TARGET: the AWS MCP Server signed and unsigned, and the Knowledge server.
+    the catalogue. Without TARGET: the suite of this project (mcpdoctor.toml, or [tool.mcpdoctor] in pyproject.toml);
+    where there is none, the AWS MCP Server signed and unsigned, and the Knowledge server.
 
     \b
     Examples:
@@ -160,12 +165,12 @@ def check(
     Exit codes: 0 every target has a working configuration, 1 one has none, or a requirement is missed, 2 usage or
     unreadable input, 3 nothing to examine.
     """
-    import anyio
-
     from mcpdoctor.catalogue import load
     from mcpdoctor.engine import Settings
+    from mcpdoctor.matrix import Plan
 
     catalogue = load(checks_dir)
+    wishes = Wishes(timeout=timeout, deadline=deadline, jobs=jobs, budget=budget, fail_on=fail_on, outputs=outputs)
     plan_in = None
     if entries or run_commands:
         given = bool(
@@ -183,6 +188,9 @@ def check(
         )
         plan = plan_in(None)
     else:
+        named = bool(targets or endpoints or owned)
+        wanted = suite_for(suite, catalogue, named=named, use_lab=use_lab, owned=bool(owned), quiet=quiet)
+        wishes = wishes.with_suite(wanted, writes=not dry_run)
         plan = planned(
             catalogue,
             targets=targets,
@@ -192,55 +200,90 @@ def check(
             services=services,
             credentials=credentials,
             profiles=profiles,
-            suite=suite or ("lab" if use_lab and not (targets or endpoints or owned) else None),
+            suite=wanted,
             tool=tool,
             arguments=arguments,
             headers=headers,
         )
+    required = wishes.measured()
     searching = None
-    if with_ceiling or required_workers is not None:
-        searching = search_of(most, budget, quick=quick, required=required_workers)
-    elif most is not None or quick or think or budget != options.BUDGET:
+    if with_ceiling or required_workers is not None or required:
+        most_required = required_workers or max(required.values(), default=None)
+        searching = search_of(most, wishes.budget, quick=quick, required=most_required)
+    elif most is not None or quick or think or budget != BUDGET:
         raise click.UsageError("--max, --budget, --quick and --think are for measuring; add --ceiling.")
+    asked_for = with_ceiling or required_workers is not None
+    measured = plan if asked_for else Plan(cells=tuple(one for one in plan.cells if one.target in required))
     if dry_run:
-        print_plan(plan, form)
+        print_plan(plan, form, wishes.requirements)
         if searching is not None and form != "json":
-            click.echo(notice(plan, searching, best=True))
+            click.echo(notice(measured, searching, best=True))
         return
     if searching is not None:
-        consent(plan, searching, asked=not (yes or use_lab), best=True)
+        consent(measured, searching, asked=not (yes or use_lab), best=True, written=not asked_for, quiet=quiet)
     with network_for(plan, connect_to, ca_bundle, use_lab=use_lab) as (network, lab):
         if plan_in is not None and lab is not None:
             plan = plan_in(lab)  # where the lab is, is known only now
         settings = Settings(
-            timeout_s=timeout,
+            timeout_s=wishes.timeout,
             start_timeout_s=start_timeout,
-            deadline_s=deadline,
-            jobs=jobs,
+            deadline_s=wishes.deadline,
+            jobs=wishes.jobs,
             environ=os.environ,
             standby=lab.env if lab else None,
-            fail_on=options.severity(fail_on),
+            fail_on=options.severity(wishes.fail_on),
             revisions=revisions,
             whoami=with_caller,
         )
         report = _run(plan, catalogue, network, settings, quiet=quiet)
+        report = _held_to(report, wishes.requirements, catalogue, settings.fail_on)
         if searching is not None:
             from mcpdoctor import measuring
 
             how = measuring.Settings(
                 search=searching,
                 think_s=think,
-                timeout_s=timeout,
+                timeout_s=wishes.timeout,
                 required_workers=required_workers,
                 environ=settings.environ,
                 standby=settings.standby,
                 fail_on=settings.fail_on,
             )
-            with watching(quiet=quiet) as observer:
-                best = partial(measuring.run_best, report, plan, catalogue, network, how, observer=observer)
-                report = anyio.run(best)
-    show(report, form, outputs, quiet=quiet, verbose=verbose)
+            whom = None if asked_for else required
+            report = _measured(report, plan, catalogue, network, how, targets=whom, quiet=quiet)
+    show(report, form, wishes.outputs, quiet=quiet, verbose=verbose)
     sys.exit(report.exit_code)
+
+
+def _held_to(
+    report: Report, requirements: tuple[Requirement, ...], catalogue: Catalogue, fail_on: Severity | None
+) -> Report:
+    """The report, judged with what is required."""
+    if not requirements:
+        return report
+    from mcpdoctor.verdict import conclude
+
+    return conclude(replace(report, requirements=requirements), catalogue, fail_on)
+
+
+def _measured(
+    report: Report,
+    plan: Plan,
+    catalogue: Catalogue,
+    network: Network,
+    how: measuring.Settings,
+    *,
+    targets: Collection[str] | None,
+    quiet: bool,
+) -> Report:
+    """The report with the ceilings of the best configurations: of these targets, or of all."""
+    import anyio
+
+    from mcpdoctor import measuring
+
+    with watching(quiet=quiet) as observer:
+        run = partial(measuring.run_best, report, plan, catalogue, network, how, targets=targets, observer=observer)
+        return anyio.run(run)
 
 
 def _run(plan: Plan, catalogue: Catalogue, network: Network, settings: Settings, *, quiet: bool) -> Report:

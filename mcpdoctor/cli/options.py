@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mcpdoctor.cli import completing
-from mcpdoctor.render import FORMATS, SUFFIXES
+from mcpdoctor.render import FORMATS, output_of
+from mcpdoctor.suite import BUDGET, budget_of
 
 if TYPE_CHECKING:
     from mcpdoctor.model import Severity
@@ -74,23 +75,35 @@ def read_outputs(_: click.Context, __: click.Parameter, values: tuple[str, ...])
 
     What can be known of a file that cannot be written is said here, before anything is sent.
     """
+    from mcpdoctor.model import Unusable
+
+    try:
+        return writable([output_of(value) for value in values])
+    except Unusable as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def writable(named: Sequence[tuple[str, str]], directory: Path | None = None) -> tuple[tuple[str, Path], ...]:
+    """The files to write, each with its format.
+
+    Args:
+        named: format and name of each.
+        directory: that the names are relative to; the current one without.
+
+    Raises:
+        Unusable: one of them cannot be written.
+    """
+    from mcpdoctor.model import Unusable
+
     found: list[tuple[str, Path]] = []
-    for value in values:
-        form, colon, name = value.partition(":")
-        if not (colon and form in FORMATS):
-            endings = [one for one in SUFFIXES if value.lower().endswith(one)]
-            form, name = SUFFIXES[max(endings, key=len)] if endings else "", value
-        if not form:
-            raise click.BadParameter(
-                f"{value} does not say its format; write FORMAT:FILE with {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-            )
-        path = Path(name)
-        if not name or path.is_dir() or not path.parent.is_dir():
-            raise click.BadParameter(f"{name or value} cannot be written: its directory does not exist, or it is one.")
+    for form, name in named:
+        path = directory / name if directory else Path(name)
+        if path.is_dir() or not path.parent.is_dir():
+            raise Unusable(f"{name} cannot be written: its directory does not exist, or it is one.")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise click.BadParameter(f"{name} cannot be written: permission denied.")
+            raise Unusable(f"{name} cannot be written: permission denied.")
         if path.resolve() in {other.resolve() for _, other in found}:
-            raise click.BadParameter(f"{name} is named twice; give each report a file of its own.")
+            raise Unusable(f"{name} is named twice; give each report a file of its own.")
         found.append((form, path))
     return tuple(found)
 
@@ -256,27 +269,14 @@ network = together(
 
 
 def read_budget(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int, float]:
-    """Read `REQUESTS[,REFUSALS[,SECONDS]]`; each part may have its name in front: `refusals=5`."""
-    names = ("requests", "refusals", "seconds")
-    found: dict[str, float] = {}
-    for place, part in enumerate(value.split(",")):
-        name, equals, number = part.strip().partition("=")
-        if not equals:
-            name, number = names[place] if place < len(names) else "", name
-        try:
-            amount = float(number.removesuffix("s"))
-        except ValueError:
-            amount = -1.0
-        known = name in names and name not in found and (name == "seconds" or amount.is_integer())
-        if not known or not (0 if name == "refusals" else 1) <= amount <= 1_000_000:
-            raise click.BadParameter("write REQUESTS,REFUSALS,SECONDS, such as 300,20,600, or refusals=5.")
-        found[name] = amount
-    requests, refusals, seconds = (found.get(name, usual) for name, usual in zip(names, BUDGET, strict=True))
-    return int(requests), int(refusals), float(seconds)
+    """Read what measuring may cost."""
+    from mcpdoctor.model import Unusable
 
+    try:
+        return budget_of(value)
+    except Unusable as error:
+        raise click.BadParameter(str(error)) from error
 
-BUDGET = (300, 20, 600)
-"""Requests, refusals and seconds that measuring one configuration may cost."""
 
 measuring = together(
     click.option(

@@ -58,7 +58,16 @@ def notice(plan: Plan, search: Settings, *, best: bool, machines: str = "") -> s
     )
 
 
-def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False, machines: str = "") -> None:
+def consent(
+    plan: Plan,
+    search: Settings,
+    *,
+    asked: bool,
+    best: bool = False,
+    machines: str = "",
+    written: bool = False,
+    quiet: bool = False,
+) -> None:
     """Say what is about to be sent, and ask.
 
     Args:
@@ -67,6 +76,9 @@ def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False, ma
         asked: whether to ask; not against the lab, and not after `--yes`.
         best: whether only the best configuration of each target is measured.
         machines: from where, where that is not here alone.
+        written: whether a suite file asks for it. On a terminal that is no consent, since the file may come with a
+            project of somebody else; where nobody can be asked, it is: who put it there runs it there.
+        quiet: whether not to say what is sent where nobody is asked.
 
     Raises:
         click.UsageError: nobody is there to answer, or the plan holds a bearer token.
@@ -77,6 +89,10 @@ def consent(plan: Plan, search: Settings, *, asked: bool, best: bool = False, ma
     if not asked:
         return
     if os.environ.get("CI") or not (sys.stdin and sys.stdin.isatty()):
+        if written:
+            if not quiet:
+                click.echo(notice(plan, search, best=best, machines=machines), err=True)
+            return
         budget = search.budget
         raise click.UsageError(
             f"Measuring a ceiling sends up to {budget.requests} requests to each configuration; add --yes to do that."

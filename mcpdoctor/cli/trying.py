@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mcpdoctor.catalogue import Catalogue, Suite
+    from mcpdoctor.catalogue import Catalogue
     from mcpdoctor.lab import Lab
     from mcpdoctor.matrix import Call, Cell, Plan
+    from mcpdoctor.model import Requirement
     from mcpdoctor.network import Network
+    from mcpdoctor.suite import Suite
 
 
 def planned(
@@ -28,7 +30,7 @@ def planned(
     credentials: tuple[str, ...],
     profiles: tuple[str, ...],
     owned: tuple[str, ...] = (),
-    suite: str | None = None,
+    suite: Suite | None = None,
     tool: str | None = None,
     arguments: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -51,7 +53,7 @@ def planned(
             credentials=(*credentials, *(f"{PROFILE}{name}" for name in profiles)),
         ),
         catalogue,
-        suite=_suite(suite, catalogue),
+        suite=suite,
         call=_call(tool, arguments),
         owned=owned,
         headers=headers,
@@ -143,23 +145,12 @@ def _call(tool: str | None, arguments: str | None) -> Call | None:
     return Call(tool=tool, arguments=given)
 
 
-def _suite(name: str | None, catalogue: Catalogue) -> Suite | None:
-    from mcpdoctor.catalogue import load_suite
-    from mcpdoctor.model import Unusable
-
-    if name is None:
-        return None
-    if name in catalogue.suites:
-        return catalogue.suites[name]
-    path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return load_suite(path)
-    known = ", ".join(sorted(catalogue.suites))
-    raise Unusable(f"{name} is neither a suite ({known}) nor a file.")
+_ASKED = ("target", "name", "wanted", "file", "line", "column")
+"""What is known of a requirement before anything was sent."""
 
 
-def print_plan(plan: Plan, form: str) -> None:
-    """Print what would be tried (`--dry-run`)."""
+def print_plan(plan: Plan, form: str, requirements: Sequence[Requirement] = ()) -> None:
+    """Print what would be tried, and what would be required of it (`--dry-run`)."""
     if form == "json":
         import json
         from dataclasses import asdict
@@ -176,7 +167,9 @@ def print_plan(plan: Plan, form: str) -> None:
             }
             for cell in plan.cells
         ]
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "plan": cells}, indent=2))
+        asked = [{name: value for name, value in asdict(one).items() if name in _ASKED} for one in requirements]
+        required = {"requirements": asked} if asked else {}
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "plan": cells, **required}, indent=2))
         return
     from tabulate import tabulate
 
@@ -194,6 +187,9 @@ def print_plan(plan: Plan, form: str) -> None:
         for one in [cell.configuration]
     ]
     click.echo(tabulate(rows, ("target", "endpoint", "region", "service", "credential"), disable_numparse=True))
+    for one in requirements:
+        wanted = ", ".join(one.wanted) if isinstance(one.wanted, tuple) else one.wanted
+        click.echo(f"{'' if one is not requirements[0] else chr(10)}Required of {one.target}: {one.name} {wanted}")
     click.echo(f"\n{plural(len(rows), 'configuration')}. Nothing was sent.")
 
 

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mcpdoctor.catalogue import build, locate, tables
+from mcpdoctor.catalogue import locate, tables
 from mcpdoctor.clients.versions import Version, version
+from mcpdoctor.forms import build
 from mcpdoctor.model import Unusable
 
 

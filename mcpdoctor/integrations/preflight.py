@@ -16,11 +16,12 @@ from mcpdoctor.model import Report, Unusable
 from mcpdoctor.render import report_json
 
 
-def run(arguments: Sequence[str]) -> Report:
+def run(arguments: Sequence[str], *, directory: Path | None = None) -> Report:
     """Run `mcpdoctor check` with these arguments.
 
     Args:
         arguments: of the command line, without `--format` and `--output`. Its progress goes to standard error.
+        directory: to run it in; the current one without.
 
     Returns:
         Its report, whatever it found.
@@ -28,11 +29,12 @@ def run(arguments: Sequence[str]) -> Report:
     Raises:
         Unusable: it was refused, or failed itself; the message is what it said.
     """
-    with tempfile.TemporaryDirectory(prefix="mcpdoctor-") as directory:
-        saved = Path(directory) / "report.json"
+    with tempfile.TemporaryDirectory(prefix="mcpdoctor-") as scratch:
+        saved = Path(scratch) / "report.json"
         words = [sys.executable, "-m", "mcpdoctor", "check", *arguments, "--quiet", "-o", f"json:{saved}"]
         done = subprocess.run(  # noqa: S603  # our own program
             words,
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

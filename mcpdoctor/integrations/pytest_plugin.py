@@ -17,6 +17,8 @@ import pytest
 from mcpdoctor.testing import add_marker, mcp_lab
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mcpdoctor.model import Configuration, Report
 
 __all__ = ["mcp_endpoint", "mcp_lab"]
@@ -44,8 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         const="",
         metavar="SUITE",
         help="Check the MCP endpoints first, and end at once with the diagnosis where none works. SUITE is a suite, a "
-        "suite file, a target or a URL; without it, what `mcpdoctor check` does. With -n auto (pytest-xdist), also "
-        "measure how many workers are safe, and start as many.",
+        "suite file, a target or a URL; without it, the suite of the project (mcpdoctor.toml, or [tool.mcpdoctor] in "
+        "pyproject.toml), else what `mcpdoctor check` does. With -n auto (pytest-xdist), also measure how many workers "
+        "are safe, and start as many.",
     )
     group.addoption(
         "--mcpdoctor-args",
@@ -94,7 +97,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write(draw(found.report, "table", color=reporter.hasmarkup, width=reporter._tw.fullwidth))
-        pytest.exit("mcpdoctor: no configuration works; nothing was collected (see above).", returncode=1)
+        missed = any(not one.met for one in found.report.requirements) and bool(found.report.best)
+        what = "what is required is not given" if missed else "no configuration works"
+        pytest.exit(f"mcpdoctor: {what}; nothing was collected (see above).", returncode=1)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -154,9 +159,16 @@ def _run(config: pytest.Config, *, measured: bool) -> _Outcome:
     try:
         more = shlex.split(config.getoption("--mcpdoctor-args"))
         words = [*_named(suite), *(("--ceiling", "--yes") if measured else ()), *more]
-        return _Outcome(report=run(words))
+        return _Outcome(report=run(words, directory=None if suite else _project(config)))
     except (Unusable, ValueError) as error:
         return _Outcome(report=None, refusal=str(error))
+
+
+def _project(config: pytest.Config) -> Path | None:
+    """The root of the session where the project has a suite; None leaves it to where pytest was started."""
+    from mcpdoctor.suite_files import find
+
+    return config.rootpath if find(config.rootpath) else None
 
 
 def _named(suite: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,33 @@ SUFFIXES = {
     ".prom": "openmetrics",
 }
 """File name endings that name a format by themselves."""
+
+
+def output_of(text: str) -> tuple[str, str]:
+    """Format and file of `[FORMAT:]FILE`; the ending of the file names the format where nothing else does.
+
+    Raises:
+        Unusable: nothing says which format.
+    """
+    from difflib import get_close_matches
+
+    from mcpdoctor.model import Unusable
+
+    form, colon, name = text.partition(":")
+    if colon and form in FORMATS:
+        if not name:
+            raise Unusable(f"{text} names no file; write {form}:FILE.")
+        return form, name
+    if colon and re.fullmatch(r"[A-Za-z]{2,}", form):  # one letter is a drive
+        near = get_close_matches(form, FORMATS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"write {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        raise Unusable(f"{text}: {form} is no format; {hint} A file of that name is ./{text}.")
+    endings = [one for one in SUFFIXES if text.lower().endswith(one)]
+    if not endings:
+        raise Unusable(
+            f"{text} does not say its format; write FORMAT:FILE with {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        )
+    return SUFFIXES[max(endings, key=len)], text
 
 
 def draw(

@@ -22,10 +22,12 @@ from mcpdoctor.limits import (
     per_second,
     percent,
     plural,
+    required_of,
     stated,
 )
 from mcpdoctor.model import Ceiling, Report
 from mcpdoctor.render.drawing import PLOT_COLUMNS, Paint, Plot, bands, plain, rows, shortened, wrapped
+from mcpdoctor.requirements import workers_of
 from mcpdoctor.samples import Kind, Operation, Outcome, Sample, Shape, Stop
 
 HEADERS = ("target", "caller", "limit", "kind", "sure", "workers", "requests", "refused", "time")
@@ -56,7 +58,8 @@ def short(report: Report) -> Iterator[str]:
         words = f"{observed(one)}, {use} {plural(one.recommended_workers, 'worker')}"
         if nothing_accepted(one):
             words = "nothing was measured"
-        missing = "" if one.sufficient is not False else f" ({_are(report.required_workers or 0)} required)"
+        wanted = required_of(workers_of(report), one.target) or 0
+        missing = "" if one.sufficient is not False else f" ({_are(wanted)} required)"
         yield f"{name} {plain(caller(one.configuration))}: {words}{missing}"
 
 
@@ -75,7 +78,7 @@ def ceilings(report: Report, paint: Paint, width: int, verbose: int = 0) -> Iter
     if len(report.ceilings) > 1:
         yield _summary(report.ceilings, width)
     for one in report.ceilings:
-        parts = [_answer(one, report.required_workers, paint, width)]
+        parts = [_answer(one, required_of(workers_of(report), one.target), paint, width)]
         parts.append("\n".join(f"  {line}" for line in bands(plot(one), paint)))
         if verbose:
             parts.append("\n".join(wrapped(_posterior(one), width)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mcpdoctor.credentials import profile_of
 from mcpdoctor.inference import why_given
-from mcpdoctor.model import Cause, Configuration, Finding, Report, Result, Severity
+from mcpdoctor.model import Cause, Configuration, Finding, Report, Requirement, Result, Severity
 from mcpdoctor.redaction import clean
 from mcpdoctor.render.drawing import plain
 from mcpdoctor.render.lint import summary
@@ -106,8 +106,12 @@ def headline(report: Report) -> str:
     if failing:
         count = f"{len(failing)} of {len(found)} targets" if len(found) > 1 else shown(failing[0])
         return f"{count} {'does' if len(failing) == 1 else 'do'} not work."
-    if any(one.sufficient is False for one in report.ceilings):
+    if report.required_workers is not None and any(one.sufficient is False for one in report.ceilings):
         return f"Fewer workers are safe than the {report.required_workers} that are required."
+    missed = [one for one in report.requirements if not one.met]
+    if missed:
+        count = "A requirement is" if len(missed) == 1 else f"{len(missed)} requirements are"
+        return f"{count} not met."
     if any(one.pressing for one in distinct(report)):
         return "It works, with something to mend." if found else "There is something to mend."
     if found:
@@ -120,6 +124,16 @@ def headline(report: Report) -> str:
     if report.lint or report.lint_files:
         return summary(report.lint, report.lint_files)
     return "Nothing was examined."
+
+
+def requirement_word(one: Requirement) -> str:
+    """Whether a requirement is met, in a word."""
+    return {True: "met", False: "missed", None: "unknown"}[one.met]
+
+
+def requirement_words(one: Requirement) -> str:
+    """What is required of which target, and what came of it."""
+    return f"{target_name(one.target)} {one.name}: {one.text}"
 
 
 def distinct(report: Report) -> list[Told]:
@@ -186,15 +200,20 @@ def _parts(result: Result) -> tuple[str, ...]:
 def snippets(report: Report) -> list[tuple[str, tuple[str, ...]]]:
     """What to paste for which targets: the signed ones first, the same snippet once.
 
-    Entries of files that work stay as they are.
+    Entries of client files that work stay as they are.
     """
-    read = {result.target for result in report.results if result.origin is not None}
+    read = read_from_clients(report)
     targets: dict[str, list[str]] = {}
     strands = libraries()["strands"]
     for one in sorted(report.best, key=lambda best: not best.configuration.signed):
         if one.target not in read:
             targets.setdefault(fragment(strands, one.configuration), []).append(one.target)
     return [(snippet, tuple(names)) for snippet, names in targets.items()]
+
+
+def read_from_clients(report: Report) -> set[str]:
+    """The targets that are entries of client files; a line of a suite is none."""
+    return {one.target for one in report.results if one.origin is not None and not one.origin.in_suite}
 
 
 def proxy_notes(report: Report) -> dict[str, tuple[str, str]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mcpdoctor.model import LintFinding, Report, Severity
-from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, shown
+from mcpdoctor.model import LintFinding, Report, Requirement, Severity
+from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, requirement_words, shown
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _NAMED = 5
@@ -27,6 +27,11 @@ def _commands(report: Report) -> Iterator[str]:
     for told in found:
         if told.pressing:
             yield _of(told, names, _LEVELS[told.finding.severity])
+    working = {one.target for one in report.best}
+    for asked in report.requirements:
+        # Of a target that does not work nothing more is known than that: its finding is the annotation.
+        if asked.met is False or (asked.met is None and asked.target in working):
+            yield _of_requirement(asked)
     for one in report.lint:
         yield _of_file(one)
     for told in found:
@@ -34,9 +39,9 @@ def _commands(report: Report) -> Iterator[str]:
             yield _of(told, names, "notice")
     lines = [f"{shown(one.target)}: {shown(one.words, 1000)}" for one in ended(report)]
     if report.interrupted is not None:
-        yield _command("error", {"title": "The run ended early"}, f"It was stopped: {report.interrupted}.")
+        yield command("error", {"title": "The run ended early"}, f"It was stopped: {report.interrupted}.")
     if lines:
-        yield _command("notice", {"title": "mcpdoctor"}, "\n".join(lines))
+        yield command("notice", {"title": "mcpdoctor"}, "\n".join(lines))
 
 
 def _of(told: Told, names: list[str], level: str) -> str:
@@ -48,7 +53,13 @@ def _of(told: Told, names: list[str], level: str) -> str:
     if told.places:
         more = f" and {len(told.places) - _NAMED} more" if len(told.places) > _NAMED else ""
         lines.append(f"Configuration: {', '.join(names[number] for number in told.places[:_NAMED])}{more}")
-    return _command(level, {**place, "title": f"{finding.title} [{finding.check}]"}, "\n".join(lines))
+    return command(level, {**place, "title": f"{finding.title} [{finding.check}]"}, "\n".join(lines))
+
+
+def _of_requirement(one: Requirement) -> str:
+    place = {"file": one.file, "line": str(one.line), "col": str(one.column)} if one.file else {}
+    title = f"Required and {'not met' if one.met is False else 'not known'} [{one.name}]"
+    return command("error", {**place, "title": title}, shown(requirement_words(one), 2000))
 
 
 def _of_file(one: LintFinding) -> str:
@@ -60,10 +71,11 @@ def _of_file(one: LintFinding) -> str:
     else:
         place, where = {"file": one.file, "line": str(one.line), "col": str(one.column)}, ""
     text = f"{where}{shown(one.text, 2000)} {shown(one.remedy, 2000)}"
-    return _command(_LEVELS[one.severity], {**place, "title": one.check}, text)
+    return command(_LEVELS[one.severity], {**place, "title": one.check}, text)
 
 
-def _command(level: str, properties: Mapping[str, str], text: str) -> str:
+def command(level: str, properties: Mapping[str, str], text: str) -> str:
+    """One workflow command: `error`, `warning` or `notice`, with its properties and its text escaped."""
     pairs = ",".join(f"{name}={_property(shown(value, NAME))}" for name, value in properties.items())
     return f"::{level} {pairs}::{_data(text)}"
 

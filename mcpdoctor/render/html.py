@@ -24,6 +24,7 @@ from mcpdoctor.render.digest import (
     ended,
     headline,
     labels,
+    requirement_words,
     result_word,
     seconds,
     shown,
@@ -55,6 +56,11 @@ _MARKS = {
     "unknown": ("?", "warn"),
     "not tried": ("–", "idle"),  # noqa: RUF001  # a dash
 }
+_REQUIRED = {
+    True: ("met", "✓", "good"),
+    False: ("missed", "✗", "bad"),
+    None: ("not known", "?", "warn"),
+}
 _SEVERITIES = {"error": ("✗", "bad"), "warning": ("!", "warn"), "info": ("i", "note")}
 _SLOW_S = (0.25, 1.0)
 """Seconds of a stage that passed, from which on its cell is drawn in the second and in the third shade."""
@@ -77,6 +83,7 @@ def dumps(report: Report) -> str:
             policy=_policy(style),
             style=Markup(style),  # noqa: S704  # a file of ours
             targets=[(one, *_MARKS[one.mark]) for one in ended(report)],
+            requirements=[(one, requirement_words(one), *_REQUIRED[one.met]) for one in report.requirements[:MOST]],
             pressing=[_finding(one.finding, one.places, names) for one in found[:_FINDINGS] if one.pressing],
             others=[_finding(one.finding, one.places, names) for one in found[:_FINDINGS] if not one.pressing],
             more_findings=max(0, len(found) - _FINDINGS),

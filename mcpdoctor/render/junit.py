@@ -10,9 +10,19 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from mcpdoctor.limits import caller, nothing_accepted, observed, plural
+from mcpdoctor.limits import caller, nothing_accepted, observed, plural, required_of
 from mcpdoctor.model import Ceiling, Finding, LintFinding, Report, Result, Severity, Trace, Verdict
-from mcpdoctor.render.digest import TEXT, ended, labels, result_word, seconds, shown
+from mcpdoctor.render.digest import (
+    TEXT,
+    ended,
+    labels,
+    requirement_word,
+    requirement_words,
+    result_word,
+    seconds,
+    shown,
+)
+from mcpdoctor.requirements import workers_of
 
 _NO_TIME = "1970-01-01T00:00:00"
 
@@ -24,6 +34,8 @@ def dumps(report: Report) -> str:
         _of_result(root, report, result, name)
     if report.ceilings:
         _of_ceilings(root, report)
+    if report.requirements:
+        _of_requirements(root, report)
     for file, found in groupby(report.lint, key=lambda one: one.file):
         _of_file(root, report, file, list(found))
     if report.interrupted is not None:
@@ -88,10 +100,21 @@ def _of_ceilings(root: Element, report: Report) -> None:
         if nothing_accepted(one):
             case.append(_told("failure", "Nothing was accepted.", "ceiling", _measured(one)))
         elif one.sufficient is False:
-            what = f"{report.required_workers} workers are required, {one.recommended_workers} are safe."
+            wanted = required_of(workers_of(report), one.target)
+            what = f"{wanted} workers are required, {one.recommended_workers} are safe."
             case.append(_told("failure", what, "ceiling", _measured(one)))
     lines = [_measured(one) for one in report.ceilings]
     _lines(suite, [*lines, *(line for finding in report.findings for line in _lines_of(finding))])
+
+
+def _of_requirements(root: Element, report: Report) -> None:
+    suite = _suite(root, report, "requirements", 0.0)
+    for one in report.requirements:
+        case = _case(suite, f"{one.target} {one.name}", "requirements")
+        if not one.met:
+            place = f"{shown(one.file)}:{one.line}:{one.column}" if one.file else ""
+            case.append(_told("failure", one.text, f"requirement {requirement_word(one)}", place))
+    _lines(suite, [shown(requirement_words(one), TEXT) for one in report.requirements])
 
 
 def _measured(one: Ceiling) -> str:

@@ -21,6 +21,8 @@ from mcpdoctor.render.digest import (
     headline,
     labels,
     quieted,
+    requirement_word,
+    requirement_words,
     result_word,
     shown,
     snippets,
@@ -33,6 +35,7 @@ MAX_SUMMARY = 2**20
 _ROWS = 500
 _FINDINGS = 200
 _MARKS = {"works": "✅", "as expected": "✅", "fails": "❌", "not tried": "⚪", "throttled": "⚠️", "unknown": "❔"}
+_REQUIRED = {"met": "✅", "missed": "❌", "unknown": "❔"}
 _SEVERITIES = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}  # noqa: RUF001  # the sign for information
 
 _CODE = re.compile(r"www\.|[@#_*`\\<>\[\]{}|~^&$=/]|:\w|\w\.\w", re.IGNORECASE)
@@ -69,6 +72,8 @@ def _parts(report: Report) -> Iterator[str]:
     for told in found[:_FINDINGS]:
         if told.pressing:
             yield _finding(told)
+    if report.requirements:
+        yield _requirements(report)
     if report.lint:
         yield _lint(report)
     if report.results:
@@ -85,6 +90,15 @@ def _parts(report: Report) -> Iterator[str]:
     if len(found) > _FINDINGS:
         yield f"{len(found) - _FINDINGS} more findings are in the JSON report."
     yield _foot(report)
+
+
+def _requirements(report: Report) -> str:
+    lines = []
+    for one in report.requirements[:_ROWS]:
+        place = f" {code(f'{one.file}:{one.line}:{one.column}')}" if one.file and not one.met else ""
+        lines.append(f"- {_REQUIRED[requirement_word(one)]} {prose(requirement_words(one))}{place}")
+    more = f"\n- {len(report.requirements) - _ROWS} more" if len(report.requirements) > _ROWS else ""
+    return "### Required\n\n" + "\n".join(lines) + more
 
 
 def _finding(told: Told) -> str:

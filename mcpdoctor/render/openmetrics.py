@@ -77,11 +77,17 @@ def _of_run(report: Report) -> Iterator[_Family]:
     code = _Family("mcpdoctor_run_exit_code", "Exit code of the run: 0 where everything is as wanted.")
     code.add({}, report.exit_code)
     yield code
+    lacking = {one.target for one in report.requirements if not one.met}
     success = _Family("mcpdoctor_target_success", "Whether a target is as wanted: 1, or 0.")
     for one in ended(report):
         if one.mark != "not tried":
-            success.add({"target": one.target}, one.mark != "fails")
+            success.add({"target": one.target}, one.mark != "fails" and one.target not in lacking)
     yield success
+    required = _Family("mcpdoctor_requirement_met", "Whether a requirement is met: 1, 0, or NaN where not known.")
+    for asked in report.requirements:
+        labels = {"target": asked.target, "requirement": asked.name}
+        required.add(labels, math.nan if asked.met is None else asked.met)
+    yield required
 
 
 def _of_results(report: Report) -> Iterator[_Family]:
@@ -152,7 +158,7 @@ def _labels(target: str, one: Configuration, result: Result | None = None) -> di
         "service": one.service if one.signed else None,
         "credential": one.credential,
         "transport": one.transport,
-        **({"file": origin.file, "server": origin.server} if origin else {}),
+        **({"file": origin.file, "server": origin.server} if origin and not origin.in_suite else {}),
     }
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from mcpdoctor.diagnosis import PAGE
-from mcpdoctor.model import Finding, LintFinding, Report, Severity
+from mcpdoctor.model import Finding, LintFinding, Report, Requirement, Severity
 from mcpdoctor.redaction import clean
-from mcpdoctor.render.digest import TEXT, Told, correction, distinct, labels
+from mcpdoctor.render.digest import TEXT, Told, correction, distinct, labels, requirement_words
 from mcpdoctor.render.report_json import ascii_json
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -27,12 +28,18 @@ def dumps(report: Report) -> str:
     for one in found:
         fired.setdefault(_text(one.check), one)
     numbers = {check: number for number, check in enumerate(fired)}
+    missed = [one for one in report.requirements if not one.met]
+    required = {f"requirement-{_text(one.name)}": one.name for one in missed}
+    numbers |= {rule: len(fired) + number for number, rule in enumerate(required)}
     names = labels(report.results)
     driver = {
         "name": "mcpdoctor",
         "informationUri": "https://github.com/mcpdoctor/mcpdoctor",
         "version": _text(report.mcpdoctor) or "unknown",
-        "rules": [_rule(one) for one in fired.values()],
+        "rules": [
+            *(_rule(one) for one in fired.values()),
+            *(_rule_of_requirement(rule, name) for rule, name in required.items()),
+        ],
     }
     run = {
         "tool": {"driver": driver},
@@ -41,6 +48,7 @@ def dumps(report: Report) -> str:
         "results": [
             *(_of_file(one, numbers[_text(one.check)]) for one in report.lint),
             *(_of_run(one, numbers[_text(one.finding.check)], names) for one in told),
+            *(_of_requirement(one, numbers) for one in missed),
         ],
     }
     return ascii_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
@@ -105,6 +113,28 @@ def _of_run(told: Told, rule: int, names: list[str]) -> dict[str, Any]:
         "message": {"text": " ".join(map(_text, filter(None, parts))) or _text(one.check)},
         **({"locations": [location]} if location else {}),
         "properties": properties,
+    }
+
+
+def _rule_of_requirement(rule: str, name: str) -> dict[str, Any]:
+    return {
+        "id": rule,
+        "shortDescription": {"text": f"What is required ({_text(name)}) is not given"},
+        "defaultConfiguration": {"level": "error"},
+    }
+
+
+def _of_requirement(one: Requirement, numbers: Mapping[str, int]) -> dict[str, Any]:
+    rule = f"requirement-{_text(one.name)}"
+    location: dict[str, Any] = _place(one.file, one.line, one.column) if one.file else {}
+    location["logicalLocations"] = [{"name": _text(one.target) or "-", "kind": "resource"}]
+    return {
+        "ruleId": rule,
+        "ruleIndex": numbers[rule],
+        "level": "error",
+        "message": {"text": _text(requirement_words(one))},
+        "locations": [location],
+        "properties": {"met": one.met},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from mcpdoctor.model import Report, Result, Severity, Stage, Trace, Verdict, trace_of
+from mcpdoctor.model import Report, Requirement, Result, Severity, Stage, Trace, Verdict, trace_of
 from mcpdoctor.render import ceilings
 from mcpdoctor.render.digest import (
     NAME,
@@ -15,10 +15,14 @@ from mcpdoctor.render.digest import (
     distinct,
     ended,
     proxy_notes,
+    read_from_clients,
+    requirement_word,
+    requirement_words,
     result_word,
     snippets,
 )
 from mcpdoctor.render.drawing import Paint, plain, rows, wrapped
+from mcpdoctor.requirements import WORKERS
 
 HEADERS = ("target", "region", "service", "credential", "result", "stage", "HTTP", "cause", "time")
 _COLORS = {
@@ -29,6 +33,7 @@ _COLORS = {
     "unknown": "yellow",
     "as expected": "green",
 }
+_REQUIREMENT_COLORS = {"met": "green", "missed": "red", "unknown": "yellow"}
 _GROUPS = ("green", "yellow", "red")
 _SEVERITY_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
@@ -36,7 +41,7 @@ _SEVERITY_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.
 def table(report: Report, *, color: bool = False, width: int = 120, verbose: int = 0, quiet: bool = False) -> str:
     """Draw `report`; see `mcpdoctor.render.draw` for the arguments."""
     if quiet:
-        return "".join(f"{line}\n" for line in (*short(report), *ceilings.short(report)))
+        return "".join(f"{line}\n" for line in (*short(report), *ceilings.short(report), *_missed(report)))
     if not report.results and not report.ceilings:
         why = "the suite names no target" if report.interrupted is None else "the run ended before"
         return f"Nothing was examined: {why}.\n"
@@ -51,6 +56,7 @@ def table(report: Report, *, color: bool = False, width: int = 120, verbose: int
     parts += _revisions(report.results, width)
     parts += _best(report, paint, width)
     parts += ceilings.ceilings(report, paint, width, verbose)
+    parts += _requirements(report, paint, width)
     parts += [_finding(told, paint, width) for told in distinct(report)]
     return "\n\n".join(parts) + "\n"
 
@@ -58,6 +64,33 @@ def table(report: Report, *, color: bool = False, width: int = 120, verbose: int
 def short(report: Report) -> Iterator[str]:
     """One line for each target."""
     yield from (f"{one.target}: {one.words}" for one in ended(report))
+
+
+def _missed(report: Report) -> Iterator[str]:
+    """One line for each requirement that is not met."""
+    for one in _asked(report):
+        if not one.met:
+            yield f"{requirement_word(one)}: {plain(requirement_words(one), TEXT)}"
+
+
+def _asked(report: Report) -> Iterator[Requirement]:
+    """The requirements, without those of `--require-workers` that stand beside a ceiling already."""
+    measured = {one.target for one in report.ceilings}
+    for one in report.requirements:
+        if one.file or one.name != WORKERS or one.target not in measured:
+            yield one
+
+
+def _requirements(report: Report, paint: Paint, width: int) -> Iterator[str]:
+    """What is required, and what came of it; where it is asked for, of what is not met."""
+    lines = []
+    for one in _asked(report):
+        word = requirement_word(one)
+        place = f" ({plain(one.file, 400)}:{one.line}:{one.column})" if one.file and not one.met else ""
+        first, *more = wrapped(plain(requirement_words(one), TEXT) + place, width, " " * 10)
+        lines += [f"  {paint(f'{word:<7}', fg=_REQUIREMENT_COLORS[word])} {first.lstrip()}", *more]
+    if lines:
+        yield "\n".join([paint("Required:", bold=True), *lines])
 
 
 def _rows(results: Iterable[Result], paint: Paint, width: int) -> str:
@@ -151,7 +184,7 @@ def _exchange_lines(trace: Trace) -> Iterator[str]:
 
 def _best(report: Report, paint: Paint, width: int) -> Iterator[str]:
     """What to paste, the signed ones first; the same snippet once. Entries of files that work stay as they are."""
-    read = {result.target for result in report.results if result.origin is not None}
+    read = read_from_clients(report)
     yield from _entries(report, paint, width)
     notes = proxy_notes(report)
     for number, (snippet, names) in enumerate(snippets(report)):
@@ -178,7 +211,7 @@ def _entries(report: Report, paint: Paint, width: int) -> Iterator[str]:
     working = {one.target: one.configuration.transport for one in report.best}
     groups: dict[tuple[str, str], list[str]] = {}
     for result in report.results:
-        if result.origin is None:
+        if result.origin is None or result.origin.in_suite:
             continue
         if result.untried:
             key = "Not tried:", "yellow"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mcpdoctor.catalogue import build, locate, tables
+from mcpdoctor.catalogue import locate, tables
+from mcpdoctor.forms import build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from mcpdoctor.catalogue import build, locate, tables
+from mcpdoctor.catalogue import locate, tables
 from mcpdoctor.clients import Client, Known, known, reach
 from mcpdoctor.clients.entries import read_entries
 from mcpdoctor.clients.files import read_document
 from mcpdoctor.clients.known import Format
 from mcpdoctor.clients.source import Source
+from mcpdoctor.forms import build
 from mcpdoctor.model import Configuration
 from mcpdoctor.snippets.entries import around, server, url_key
 from mcpdoctor.snippets.writing import write
