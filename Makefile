@@ -9,7 +9,7 @@ STACKS ?= .venv-stacks
 # Where npm installs the conformance suite of the MCP project.
 CONFORMANCE ?= .npm-conformance
 
-.PHONY: demo test lint types unit docs benchmarks stacks conformance clean
+.PHONY: demo test lint types unit docs site screenshot benchmarks stacks conformance clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mcpdoctor check --lab
@@ -34,8 +34,19 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m mcpdoctor.render.pages > docs/checks.md
 	$(BIN)/python -m mcpdoctor.render.guides docs/clients
 	$(BIN)/mcpdoctor render --schema > docs/report.schema.json
+	$(BIN)/python -m mcpdoctor.render.fields docs/report.schema.json > docs/report.md
+	$(BIN)/python -m mcpdoctor.cli.reference > docs/commands.md
 	$(BIN)/python -m mcpdoctor.suite_schema > docs/suite.schema.json
 	cd tests && $(abspath $(BIN))/python -m field.page > ../docs/field-cases.md
+	cd tests && $(abspath $(BIN))/python -m field.messages > ../docs/messages.md
+
+# The site, from docs/: build/site.
+site: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The picture of a run, in the README and on the site.
+screenshot: $(VENV)/.dev
+	cd tests && $(abspath $(BIN))/python -m screenshot ../docs/images/check.svg
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.run
@@ -69,6 +80,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" $(PINS)
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	touch $@
 
 clean:

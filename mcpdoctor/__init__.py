@@ -4,6 +4,7 @@ import mcpdoctor
 
 mcpdoctor.install()             # every unhandled failure is followed by its explanation
 print(mcpdoctor.explain(exc))   # an exception, or the text of a traceback or log
+mcpdoctor.connect.aws_knowledge()   # a transport for MCP clients, signed or not
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,10 @@ _HOME = {"Explanation": "mcpdoctor.explanation", "explain": "mcpdoctor.explanati
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: `mcpdoctor --version` needs none of it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "connect":
+        return import_module("mcpdoctor.connect")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

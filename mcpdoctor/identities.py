@@ -23,12 +23,17 @@ _PROCESS_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A credential reference that was resolved, or why it could not be."""
+    """A credential reference that was resolved, or why it could not be.
+
+    Attributes:
+        error: what was raised where it could not be; None where the time was up.
+    """
 
     resolved: Resolved | None
     outcome: Outcome
     facts: Mapping[str, Fact]
     elapsed_s: float
+    error: Exception | None = None
 
 
 class Identities:
@@ -39,6 +44,8 @@ class Identities:
         environ: environment variables of the user.
         standby: environment variables with the keys of the lab; None against real servers.
         timeout_s: seconds that one resolution may take.
+        renewing: whether credentials renew themselves, for a program that goes on for hours; not where evidence is
+            taken. A credential process has no deadline of its own then, since it will be started again.
     """
 
     def __init__(
@@ -48,8 +55,10 @@ class Identities:
         environ: Mapping[str, str],
         standby: Mapping[str, str] | None,
         timeout_s: float,
+        renewing: bool = False,
     ) -> None:
         self._environ, self._standby, self._timeout_s = environ, standby, timeout_s
+        self._renewing = renewing
         self._with_region = {one.credential for one in configurations if one.region is None}
         self._once = Once()
 
@@ -102,6 +111,7 @@ class Identities:
         started = time.perf_counter()
         facts: dict[str, Fact] = {}
         resolved: Resolved | None = None
+        errors: list[Exception] = []
 
         def work() -> Resolved:
             facts.update(credentials.surroundings(reference, self._environ, given))
@@ -112,10 +122,11 @@ class Identities:
                     standby=self._standby,
                     with_region=reference in self._with_region,
                     given=given,
-                    deadline_s=self._timeout_s * _PROCESS_SHARE,
+                    deadline_s=None if self._renewing else self._timeout_s * _PROCESS_SHARE,
                 )
-                return _frozen(found)
+                return found if self._renewing else _frozen(found)
             except Exception as error:
+                errors.append(error)
                 facts.update(credentials.circumstances(reference, self._environ, given))
                 facts["words"] = clean(str(error), limit=1000)
                 raise
@@ -125,7 +136,13 @@ class Identities:
         facts["credential_resolved"] = resolved is not None
         timed_out = any(link.type == "TimeoutError" for chain in outcome.failures for link in chain)
         facts["in_time"] = f" within {self._timeout_s:g} s" if timed_out else ""
-        return Identity(resolved=resolved, outcome=outcome, facts=facts, elapsed_s=time.perf_counter() - started)
+        return Identity(
+            resolved=resolved,
+            outcome=outcome,
+            facts=facts,
+            elapsed_s=time.perf_counter() - started,
+            error=errors[0] if errors else None,
+        )
 
 
 def _frozen(resolved: Resolved) -> Resolved:

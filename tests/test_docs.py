@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import tomllib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
 import jsonschema
 import pytest
+from code_blocks import PAGES
+from field import messages
 
+from mcpdoctor import explain
 from mcpdoctor.catalogue import Catalogue, Condition, FactRule
-from mcpdoctor.cli import cli
+from mcpdoctor.cli import cli, reference
 from mcpdoctor.model import Cause
-from mcpdoctor.render import guides, pages, report_json
+from mcpdoctor.render import fields, guides, pages, report_json
 
 ROOT = Path(__file__).parent.parent
-AT_TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "checks/README.md")
-PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in AT_TOP)]
 
 
 def test_the_pages_of_the_checks_are_those_that_the_checks_give(catalogue: Catalogue) -> None:
@@ -54,30 +55,52 @@ def test_the_schema_in_the_docs_is_that_of_the_report() -> None:
     assert set(report_json.schema()["$defs"]) == set(written["$defs"]), "run: make docs"
 
 
+def test_the_page_of_the_fields_is_that_of_the_schema() -> None:
+    written = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+    assert fields.fields(written) == (ROOT / "docs" / "report.md").read_text(encoding="utf-8"), "run: make docs"
+
+
+def test_the_page_of_the_commands_is_that_of_their_declarations() -> None:
+    assert reference.reference() == (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), "run: make docs"
+
+
+def test_the_page_of_the_messages_is_what_explain_says_of_them() -> None:
+    assert messages.page() == (ROOT / "docs" / "messages.md").read_text(encoding="utf-8"), "run: make docs"
+
+
+@pytest.mark.parametrize("message", messages.MESSAGES, ids=messages.title)
+def test_a_message_is_explained_as_the_page_says(message: messages.Message) -> None:
+    told = explain(message.text)
+    assert told.findings[0].check == message.check
+    assert tuple(cause.value for cause in told.causes) == message.causes
+    assert message.text.endswith(messages.title(message)) or messages.title(message).split("…")[0] in message.text
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_inside_the_project_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
     assert missing == []
+    docs = ROOT / "docs"
+    outside = [
+        link for link in links if page.is_relative_to(docs) and docs not in (page.parent / link).resolve().parents
+    ]
+    assert outside == [], "the site has docs/ alone: link to https://github.com/mcpdoctor/mcpdoctor/blob/main/…"
 
 
-def shown_commands() -> list[str]:
-    found: set[str] = set()
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        found |= {line.split("  #")[0].strip() for line in re.findall(r"^\$ (mcpdoctor .*)$", text, flags=re.MULTILINE)}
-    for command in cli.commands.values():
-        found |= {line.strip() for line in re.findall(r"^ {2,}(mcpdoctor .*)$", command.help or "", flags=re.MULTILINE)}
-    return sorted(found)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_headings_lead_to_headings(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#\s]*\.md)?#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    missing = [f"{file}#{name}" for file, name in links if name not in anchors((page.parent / file) if file else page)]
+    assert missing == []
 
 
-@pytest.mark.parametrize("line", shown_commands())
-def test_a_command_that_is_shown_has_options_that_exist(line: str) -> None:
-    words = shlex.split(line.split(";", maxsplit=1)[0].split(" > ", maxsplit=1)[0], comments=True)
-    command = cli.commands[words[1]]
-    options = {name for parameter in command.params for name in parameter.opts}
-    ours = words[2 : words.index("--") if "--" in words else None]  # what follows -- belongs to another program
-    assert [word for word in ours if word.startswith("-") and len(word) > 1 and word not in options] == []
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors that GitHub and the site give the headings of a page."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
+    headings = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", one) for one in re.findall(r"(?m)^#+ (.+)$", text)]
+    return frozenset(map(messages.anchor, headings))
 
 
 def test_every_option_has_a_help_text() -> None:
@@ -114,10 +137,3 @@ def test_a_file_of_checks_follows_its_schema(path: Path) -> None:
 def test_the_schema_of_the_checks_knows_every_cause() -> None:
     schema = json.loads((ROOT / "checks" / "schema.json").read_text(encoding="utf-8"))
     assert [cause.value for cause in Cause] == schema["$defs"]["check"]["properties"]["cause"]["enum"]
-
-
-def test_the_table_of_the_readme_is_that_of_the_demo() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = text.split("<!-- demo -->")[1].split("<!-- /demo -->")[0]
-    for word in ("wrong-service", "wrong-region", "dns-failure", "unsigned", "as expected", "works"):
-        assert word in rows

@@ -72,6 +72,7 @@ LAYERS = {
     "traces": 4,
     "engine": 5,
     "comparing": 5,
+    "proposing": 5,
     "snippets": 5,
     "measuring": 5,
     "explanation": 5,
@@ -82,6 +83,7 @@ LAYERS = {
     "recorder": 6,
     "running": 6,
     "testing": 6,
+    "connect": 6,
     "integrations": 6,
     "cli": 7,
     "__init__": 7,
@@ -234,6 +236,16 @@ PURE_CLIENTS = sorted(one for one in (PACKAGE / "clients").rglob("*.py") if one.
 @pytest.mark.parametrize("module", PURE_CLIENTS, ids=lambda module: module.stem)
 def test_the_reading_of_what_is_opened_opens_nothing(module: Path) -> None:
     assert {one.split(".")[0] for one in imported(module)} & {*ACTS, "pathlib", "importlib"} == set()
+
+
+LOOKING = {"looking"}
+"""What of `proposing/` reads files; the rest of it makes a text."""
+PURE_PROPOSING = sorted(one for one in (PACKAGE / "proposing").glob("[a-z]*.py") if one.stem not in LOOKING)
+
+
+@pytest.mark.parametrize("module", PURE_PROPOSING, ids=lambda module: module.stem)
+def test_the_writing_of_a_first_suite_can_do_no_input_or_output(module: Path) -> None:
+    assert {one.split(".")[0] for one in imported(module)} & {*ACTS, "pathlib"} == set()
 
 
 READING = {"gathering", "profiles", "rewriting"}

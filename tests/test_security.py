@@ -74,6 +74,7 @@ def rows() -> dict[str, str]:
 QUIET = {
     "check --dry-run": (["check", "--dry-run"], None),
     "lint": (["lint", "."], None),
+    "init --dry-run": (["init", "--dry-run"], None),
     "explain": (["explain", "-"], "httpx.ConnectError: [Errno 111] Connection refused\n"),
     "snippet": (["snippet", "kiro"], None),
     "targets": (["targets", "aws-mcp"], None),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from mcpdoctor import __version__
-from mcpdoctor.cli import ceiling, check, completion, diff, explain, lab, lint, render, run, snippet, targets
+from mcpdoctor.cli import ceiling, check, completion, diff, explain, init, lab, lint, render, run, snippet, targets
 from mcpdoctor.cli.options import CONTEXT
 
 
@@ -23,6 +23,7 @@ def cli() -> None:
       mcpdoctor check aws-mcp -r us-east-1 -r eu-west-1 -c default -c profile:dev
       mcpdoctor check -e https://my-host.example/mcp -s my-service -r us-east-1
       mcpdoctor check --lab               the same against a local stand-in for AWS
+      mcpdoctor init                      write a suite file from what this project uses
       mcpdoctor ceiling aws-mcp           how many parallel workers are safe
       mcpdoctor lint                      validate configuration files of MCP clients, and Python code
       mcpdoctor explain agent.log         name the cause in a traceback or log
@@ -56,6 +57,7 @@ def cli() -> None:
 
 for _command in (
     check.check,
+    init.init,
     ceiling.ceiling,
     lint.lint,
     explain.explain,

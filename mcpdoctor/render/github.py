@@ -39,9 +39,9 @@ def _commands(report: Report) -> Iterator[str]:
             yield _of(told, names, "notice")
     lines = [f"{shown(one.target)}: {shown(one.words, 1000)}" for one in ended(report)]
     if report.interrupted is not None:
-        yield _command("error", {"title": "The run ended early"}, f"It was stopped: {report.interrupted}.")
+        yield command("error", {"title": "The run ended early"}, f"It was stopped: {report.interrupted}.")
     if lines:
-        yield _command("notice", {"title": "mcpdoctor"}, "\n".join(lines))
+        yield command("notice", {"title": "mcpdoctor"}, "\n".join(lines))
 
 
 def _of(told: Told, names: list[str], level: str) -> str:
@@ -53,13 +53,13 @@ def _of(told: Told, names: list[str], level: str) -> str:
     if told.places:
         more = f" and {len(told.places) - _NAMED} more" if len(told.places) > _NAMED else ""
         lines.append(f"Configuration: {', '.join(names[number] for number in told.places[:_NAMED])}{more}")
-    return _command(level, {**place, "title": f"{finding.title} [{finding.check}]"}, "\n".join(lines))
+    return command(level, {**place, "title": f"{finding.title} [{finding.check}]"}, "\n".join(lines))
 
 
 def _of_requirement(one: Requirement) -> str:
     place = {"file": one.file, "line": str(one.line), "col": str(one.column)} if one.file else {}
     title = f"Required and {'not met' if one.met is False else 'not known'} [{one.name}]"
-    return _command("error", {**place, "title": title}, shown(requirement_words(one), 2000))
+    return command("error", {**place, "title": title}, shown(requirement_words(one), 2000))
 
 
 def _of_file(one: LintFinding) -> str:
@@ -71,10 +71,11 @@ def _of_file(one: LintFinding) -> str:
     else:
         place, where = {"file": one.file, "line": str(one.line), "col": str(one.column)}, ""
     text = f"{where}{shown(one.text, 2000)} {shown(one.remedy, 2000)}"
-    return _command(_LEVELS[one.severity], {**place, "title": one.check}, text)
+    return command(_LEVELS[one.severity], {**place, "title": one.check}, text)
 
 
-def _command(level: str, properties: Mapping[str, str], text: str) -> str:
+def command(level: str, properties: Mapping[str, str], text: str) -> str:
+    """One workflow command: `error`, `warning` or `notice`, with its properties and its text escaped."""
     pairs = ",".join(f"{name}={_property(shown(value, NAME))}" for name, value in properties.items())
     return f"::{level} {pairs}::{_data(text)}"
 

@@ -21,7 +21,7 @@ ROWS = (
 AREAS = tuple(
     path.stem
     for path in sorted(Path(__file__).parent.glob("*.py"))
-    if path.stem not in ("__init__", "bench", "cases", "page")
+    if path.stem not in ("__init__", "bench", "cases", "messages", "page")
 )
 
 

@@ -1,0 +1,162 @@
+"""What a user wants to connect to, and what that means: which endpoint, signed how, and what stands in for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from mcpdoctor.model import UNSIGNED, Unusable
+
+if TYPE_CHECKING:
+    from mcpdoctor.catalogue import Catalogue
+    from mcpdoctor.endpoints import Endpoint
+    from mcpdoctor.matrix import Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What was asked for.
+
+    Attributes:
+        target: name of the catalogue, or URL.
+        url: where the target answers; None for the URL of the catalogue.
+        region: None leaves it to the catalogue and to the settings of the user.
+        service: None leaves it to the catalogue.
+        credential: a reference; None leaves it to the catalogue.
+        headers: HTTP headers to add; their values are secrets.
+        fallback: whether the catalogue's stand-in may be used; or name or URL of another one.
+        timeout_s: seconds for connecting, and for finding the credentials.
+        read_timeout_s: seconds that an answer may take.
+        prefer_signed: whether the endpoint that the target stands in for is to be used where it works.
+    """
+
+    target: str
+    url: str | None = None
+    region: str | None = None
+    service: str | None = None
+    credential: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    fallback: bool | str = False
+    timeout_s: float = 30.0
+    read_timeout_s: float = 300.0
+    prefer_signed: bool = False
+
+    @staticmethod
+    def reference(profile: str | None, credential: str | None) -> str | None:
+        """The credential reference that `profile` and `credential` make.
+
+        Raises:
+            Unusable: both are given.
+        """
+        if profile is not None and credential is not None:
+            raise Unusable("Give profile or credential, not both: profile='dev' is credential='profile:dev'.")
+        return credential if profile is None else f"profile:{profile}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What that means.
+
+    Attributes:
+        cell: the endpoint to use, and how.
+        title: what the endpoint is called.
+        stand_in: what to use, unsigned, where the credential does not work; None for nothing.
+        stand_in_title: what that is called.
+        lost: tools that were wanted and that the stand-in does not have.
+        catalogue: the checks.
+    """
+
+    cell: Cell
+    title: str
+    stand_in: Cell | None
+    stand_in_title: str
+    lost: tuple[str, ...]
+    catalogue: Catalogue
+
+
+@cache
+def _catalogue() -> Catalogue:
+    from mcpdoctor.catalogue import load
+
+    return load()
+
+
+def choose(wanted: Wanted) -> Choice:
+    """Look it up in the catalogue and in the AWS settings of the user. Reads files; sends nothing.
+
+    Raises:
+        Unusable: there is no such target, or nothing says which service signs for it.
+    """
+    from mcpdoctor.credentials import check_reference
+
+    catalogue = _catalogue()
+    if wanted.credential is not None:
+        check_reference(wanted.credential)
+    named = catalogue.endpoints.get(wanted.target)
+    meant, fallback = named, wanted.fallback
+    if named is not None and wanted.prefer_signed and wanted.credential != UNSIGNED:
+        meant = next((catalogue.endpoints[one] for one in named.fallback_for), named)
+        fallback = named.name if fallback is True else fallback
+    cell = _cell(wanted, meant, catalogue)
+    stand_in = _stand_in(meant, cell, fallback, catalogue)
+    there = stand_in.endpoint if stand_in is not None else None
+    return Choice(
+        cell=cell,
+        title=meant.title if meant is not None else cell.configuration.endpoint,
+        stand_in=stand_in,
+        stand_in_title=f"the unauthenticated {there.title}" if there is not None else "the fallback",
+        lost=() if wanted.prefer_signed else _lost(meant, there),
+        catalogue=catalogue,
+    )
+
+
+def _cell(wanted: Wanted, meant: Endpoint | None, catalogue: Catalogue) -> Cell:
+    """The one configuration that is meant."""
+    from mcpdoctor import matrix
+    from mcpdoctor.credentials import environment_region
+    from mcpdoctor.endpoints import nearest_region
+
+    home = wanted.region or environment_region(os.environ) or matrix.DEFAULT_REGION
+    region, service, credential = wanted.region, wanted.service, wanted.credential
+    if meant is not None and wanted.url is not None:
+        # The URL may say nothing about region and service; the target does.
+        region = region or nearest_region(home, meant.regions)
+        service = service or meant.service
+        credential = credential or ("default" if meant.signs else UNSIGNED)
+    axes = matrix.Axes(
+        regions=(region,) if region is not None else (),
+        services=(service,) if service is not None else (),
+        credentials=(credential,) if credential is not None else (),
+    )
+    target = wanted.url or (meant.name if meant is not None else wanted.target)
+    plan = matrix.expand([target], axes, catalogue, home_region=home, headers=wanted.headers)
+    return plan.cells[0]
+
+
+def _stand_in(meant: Endpoint | None, cell: Cell, fallback: bool | str, catalogue: Catalogue) -> Cell | None:
+    from mcpdoctor import matrix
+
+    if fallback is False or not cell.configuration.signed:
+        return None
+    known = [one.name for one in catalogue.endpoints.values() if meant is not None and meant.name in one.fallback_for]
+    target = known[0] if fallback is True and known else fallback
+    if not isinstance(target, str):
+        raise Unusable(
+            f"Nothing is known to stand in for {cell.configuration.endpoint}; give fallback= the URL of an endpoint "
+            "that needs no signature, or leave it out."
+        )
+    plan = matrix.expand([target], matrix.Axes(credentials=(UNSIGNED,)), catalogue)
+    found = plan.cells[0]
+    owner = found.endpoint or next((catalogue.endpoints[one] for one in known), None)
+    return replace(found, endpoint=owner)
+
+
+def _lost(meant: Endpoint | None, there: Endpoint | None) -> tuple[str, ...]:
+    """Tools of the one that the other is not known to have."""
+    if meant is None or there is None:
+        return ()
+    has = set(there.tools.unsigned)
+    return tuple(one for one in (*meant.tools.unsigned, *meant.tools.signed) if one not in has)
