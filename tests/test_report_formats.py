@@ -316,7 +316,9 @@ def test_hostile_text_cannot_make_workflow_commands(report: Report) -> None:
     told = distinct(report)
     said = [one for one in told if one.pressing or one.finding.severity.value != "info"]
     extra = (report.interrupted is not None) + bool(list(ended(report)))
-    assert len(found) == len(said) + len(report.lint) + extra
+    working = {one.target for one in report.best}
+    missed = [one for one in report.requirements if one.met is False or (one.met is None and one.target in working)]
+    assert len(found) == len(said) + len(missed) + len(report.lint) + extra
     texts = [text for _, _, text in found]
     assert all(any(shown(one.finding.text, 2000) in text for text in texts) for one in said)
     for _, properties, _ in found:
@@ -358,7 +360,8 @@ def test_hostile_text_is_text_in_sarif(report: Report) -> None:
     run = sarif(drawn)
     assert drawn.isascii()
     assert not _COMMAND.search(drawn)
-    assert len(run["results"]) == len(report.lint) + len(distinct(report))
+    missed = [one for one in report.requirements if not one.met]
+    assert len(run["results"]) == len(report.lint) + len(distinct(report)) + len(missed)
     messages = [result["message"]["text"] for result in run["results"]]
     assert not any("](" in message for message in messages)
 

@@ -377,7 +377,7 @@ _target = st.fixed_dictionaries(
         )
     },
     optional={
-        "regions": _or_odd(_several(["us-east-1", "use1", "us-gov-west-1", "us-east-1\n"])),
+        "regions": _or_odd(_several(["us-east-1", "use1", "us-gov-west-1", "us-east-1 "])),
         "services": _or_odd(_several(["aws-mcp", ""])),
         "credentials": _or_odd(_several(["default", "none", "profile:x", "profile:", "bearer:T", "bearer:1", "key"])),
         "tool": _or_odd(st.just("t")),
