@@ -218,7 +218,7 @@ def _cells_at(
         for service in line.services or (_service(url, endpoint, signs=signs),):
             cells += [
                 Cell(
-                    target=line.target,
+                    target=line.label,
                     endpoint=endpoint,
                     expected=line.expect,
                     configuration=configuration,

@@ -19,6 +19,7 @@ BUDGET = (300, 20, 600)
 """Requests, refusals and seconds that measuring one configuration may cost."""
 
 _NO_KEY = {"key": None}
+_LABEL = Like(r"[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]{0,79}", "a name of up to 80 characters")
 
 
 class FailOn(StrEnum):
@@ -62,6 +63,7 @@ class SuiteTarget:
 
     Attributes:
         target: a name of the catalogue, a URL, or the ARN of an AgentCore runtime or gateway.
+        name: what reports call it; lines of other names are judged by themselves. Without it, the target.
         regions: regions to sign for, and of the endpoint where its URL has one.
         services: SigV4 service names to sign for.
         credentials: `default`, `env`, `profile:NAME`, `bearer:VARIABLE` or `none` (unsigned). Never a key.
@@ -74,6 +76,7 @@ class SuiteTarget:
     """
 
     target: Annotated[str, Filled()]
+    name: Annotated[str, _LABEL] | None = None
     regions: tuple[Annotated[str, Like(REGION, "a region, such as us-east-1")], ...] = ()
     services: tuple[Annotated[str, Filled()], ...] = ()
     credentials: tuple[str, ...] = ()
@@ -83,6 +86,11 @@ class SuiteTarget:
     require: Require = field(default_factory=Require)
     origin: Origin | None = field(default=None, metadata=_NO_KEY, compare=False)
     written: Mapping[tuple[str, str], Written] = field(default_factory=dict, metadata=_NO_KEY, compare=False)
+
+    @property
+    def label(self) -> str:
+        """What reports call it."""
+        return self.name or self.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +142,8 @@ class Suite:
     def requirements(self) -> tuple[Requirement, ...]:
         """What is required of each target, not judged yet.
 
-        A line that expects a cause asks for nothing. Of two lines with the same target, only one has requirements of
-        its own (`suite_files` sees to that), and they hold for both.
+        A line that expects a cause asks for nothing. Of two lines of the same name, only one has requirements of its
+        own (`suite_files` sees to that), and they hold for both.
         """
         found: dict[tuple[str, str], Requirement] = {}
         lines = [one for one in self.targets if one.expect is None]
@@ -143,15 +151,15 @@ class Suite:
             for name, wanted in asked.asked().items():
                 at = asked.places.get(name, (0, 0))
                 made = Requirement(
-                    target=line.target,
+                    target=line.label,
                     name=name,
                     wanted=wanted,
                     file=self.file if at[0] else "",
                     line=at[0],
                     column=at[1],
                 )
-                found.setdefault((line.target, name), made)
-        order = list(dict.fromkeys(one.target for one in lines))
+                found.setdefault((line.label, name), made)
+        order = list(dict.fromkeys(one.label for one in lines))
         return tuple(sorted(found.values(), key=lambda one: order.index(one.target)))
 
 

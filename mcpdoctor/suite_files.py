@@ -222,10 +222,11 @@ class _Reading:
         owners: dict[str, int] = {}
         for number, line in enumerate(suite.targets):
             if line.require.asked():
-                first = owners.setdefault(line.target, number)
+                first = owners.setdefault(line.label, number)
                 if first != number:
-                    what = f"{clean(line.target, limit=100)} has requirements in targets[{first + 1}] already"
-                    raise self.refuse(self.key("targets", number, "require"), f"{what}; write them there.")
+                    what = f"{clean(line.label, limit=100)} has requirements in targets[{first + 1}] already"
+                    how = "write them there, or give this one a name"
+                    raise self.refuse(self.key("targets", number, "require"), f"{what}; {how}.")
 
     def line(self, line: SuiteTarget, path: tuple[str | int, ...]) -> None:
         """Refuse a line that cannot be tried."""

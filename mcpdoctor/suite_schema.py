@@ -1,7 +1,7 @@
 """The JSON Schema of a suite file, for editors: made of the same annotations by which suites are read.
 
 What no schema can say, only the reader does: whether an ARN is that of an MCP server, whether the parts of a budget fit
-together, and that of two lines with the same target one has requirements.
+together, and that of two lines of the same name one has requirements.
 """
 
 from __future__ import annotations

@@ -135,7 +135,13 @@ def test_the_calls_of_a_program_become_targets(project: Path, catalogue: Catalog
         ("aws-mcp", ("eu-west-1",), ("aws-mcp",), ("profile:ops",)),
         ("aws-knowledge", (), (), ("none",)),
         ("https://gw.example.com/mcp", (), (), ("bearer:GATEWAY_TOKEN",)),
-        ("https://aws-mcp.us-west-2.api.aws/mcp", ("us-west-2",), ("aws-mcp",), ("default",)),
+        ("aws-mcp", ("us-west-2",), ("aws-mcp",), ("default",)),
+    ]
+    assert [one.label for one in suite(project, catalogue).targets] == [
+        "aws-mcp",
+        "aws-knowledge",
+        "https://gw.example.com/mcp",
+        "aws-mcp 2",
     ]
     assert "Left out: src/agent.py:15 (streamablehttp_client): the program brings a client of its own" in said
     assert "Left out: src/agent.py:17 (aws_iam_streamablehttp_client): its URL is known only where it runs" in said
@@ -163,7 +169,7 @@ def test_what_is_right_in_one_file_does_not_hide_what_is_wrong_in_another(projec
     init()
     drawn = run("check", "--lab", "--suite", "mcpdoctor.toml", "--quiet", code=1).stdout
     assert "wrong-service" in drawn
-    assert f"{AWS_MCP}: works" in drawn
+    assert "aws-mcp 2: works" in drawn
 
 
 def test_the_same_configuration_is_written_once_with_all_its_places(project: Path, catalogue: Catalogue) -> None:
@@ -507,7 +513,7 @@ def test_in_the_lab_the_suite_reads_as_it_would_against_aws(project: Path) -> No
     init()
     drawn = run("check", "--lab", "--quiet").stdout
     assert f"aws-mcp: works: {AWS_MCP} signed for aws-mcp in us-east-1 with default" in drawn
-    assert f"{AWS_MCP}: works: {AWS_MCP} unsigned" in drawn
+    assert f"aws-mcp 2: works: {AWS_MCP} unsigned" in drawn
 
 
 def test_the_suite_in_a_pyproject_is_the_one_that_check_uses(project: Path) -> None:

@@ -164,7 +164,7 @@ def test_the_same_stands_in_pyproject(tmp_path: Path, catalogue: Catalogue) -> N
         (
             'target = "aws-knowledge"',
             'target = "aws-mcp"\nrequire.workers = 2',
-            ":21:1: aws-mcp has requirements in targets[1] already; write them there.",
+            ":21:1: aws-mcp has requirements in targets[1] already; write them there, or give this one a name.",
         ),
         ('"aws-mcp"]', '""]', ":8:13: targets[1].services[1] is empty; name something, or leave the key out."),
         ("title =", "title = =", ":1:9: not valid TOML: "),
@@ -325,7 +325,9 @@ def test_every_key_is_explained_in_the_docs_and_to_editors() -> None:
 
 
 def test_the_example_of_the_docs_is_a_suite(tmp_path: Path, catalogue: Catalogue) -> None:
-    [example] = re.findall(r"(?ms)^```toml\n(.*?)^```$", (DOCS / "suite.md").read_text(encoding="utf-8"))
+    example, *others = re.findall(r"(?ms)^```toml\n(.*?)^```$", (DOCS / "suite.md").read_text(encoding="utf-8"))
+    for one in others:
+        assert read(tmp_path, one, catalogue).targets
     suite = read(tmp_path, example, catalogue)
     assert len(suite.targets) == 3
     assert len(suite.requirements()) == 5
@@ -377,6 +379,7 @@ _target = st.fixed_dictionaries(
         )
     },
     optional={
+        "name": _or_odd(st.sampled_from(["n", "n m", " n", "", "n" * 81, "n\n"])),
         "regions": _or_odd(_several(["us-east-1", "use1", "us-gov-west-1", "us-east-1 "])),
         "services": _or_odd(_several(["aws-mcp", ""])),
         "credentials": _or_odd(_several(["default", "none", "profile:x", "profile:", "bearer:T", "bearer:1", "key"])),
@@ -490,6 +493,18 @@ def test_a_directory_with_a_suite_is_checked_by_it(check: Check, tmp_path: Path)
         "column": 1,
     }
     assert list(tmp_path.iterdir()) == [tmp_path / "mcpdoctor.toml"]
+
+
+def test_lines_of_other_names_are_judged_by_themselves(check: Check, tmp_path: Path) -> None:
+    suite = tmp_path / "mcpdoctor.toml"
+    both = '[[targets]]\ntarget = "aws-mcp"\n{name}[[targets]]\ntarget = "aws-mcp"\nservices = ["ecs-mcp"]\n'
+    suite.write_text(both.format(name=""))
+    together = check("--lab", "--quiet")
+    assert "aws-mcp: works" in together.stdout
+    suite.write_text(both.format(name='name = "for agents"\n'))
+    apart = check("--lab", "--quiet", code=1)
+    assert "for agents: works" in apart.stdout
+    assert "aws-mcp: does not work: wrong-service" in apart.stdout
 
 
 def test_a_mistake_in_the_suite_ends_with_one_sentence(check: Check) -> None:

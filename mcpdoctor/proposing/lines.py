@@ -6,6 +6,7 @@ A line says what the project does, right or wrong: judging it is what `mcpdoctor
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -58,13 +59,13 @@ class Line:
 
     Attributes:
         target: a name of the catalogue, or a URL.
-        url: the URL, whatever the target is called.
+        name: what reports call it; empty for the target.
         uses: the places that use it.
         remarks: sentences for whoever reads the file.
     """
 
     target: str
-    url: str = ""
+    name: str = ""
     regions: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
@@ -126,14 +127,15 @@ def propose(subjects: Iterable[Subject], catalogue: Catalogue) -> Proposal:
 
 
 def _apart(lines: Iterable[Line]) -> Iterator[Line]:
-    """The lines, a second one of the same name under its URL: of one target, a configuration that works is enough.
+    """The lines, further ones of the same target under a name: of one target, a configuration that works is enough.
 
     Without this, what is wrong in one file would not count where another file has it right.
     """
-    seen: set[str] = set()
+    seen: Counter[str] = Counter()
     for line in lines:
-        yield replace(line, target=line.url) if line.target in seen else line
-        seen.add(line.target)
+        seen[line.target] += 1
+        count = seen[line.target]
+        yield line if count == 1 else replace(line, name=f"{(host_of(line.target) or line.target)[:70]} {count}")
 
 
 class _Reading:
@@ -267,7 +269,6 @@ class _Reading:
         )
         line = Line(
             target=url,
-            url=url,
             regions=(region,) if region else (),
             credentials=(credential,),
             uses=(self.use,),

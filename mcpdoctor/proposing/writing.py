@@ -31,8 +31,8 @@ _REPORTS = """\
 #fail-on = "warning"                                  # exit with 1 for warnings too
 """
 _TARGETS = """\
-# Each target is tried with every combination of its values, and one that works is enough; tables that name the same
-# target count as one.
+# Each target is tried with every combination of its values, and one that works is enough. Tables of the same target
+# count as one, unless they have a name.
 # target: a name (mcpdoctor targets lists them) or a URL. credentials: default, env, profile:NAME,
 # bearer:VARIABLE (a token in an environment variable), none. In CI, where a role comes from the environment,
 # take default: mcpdoctor check -c default uses it in place of what stands here.
@@ -98,6 +98,8 @@ def _block(line: Line, prefix: str) -> Iterator[str]:
 def _table(line: Line, prefix: str) -> Iterator[str]:
     yield f"[[{prefix}targets]]"
     yield f"target = {text(line.target)}"
+    if line.name:
+        yield f"name = {text(line.name)}"
     for key, values in (("regions", line.regions), ("services", line.services), ("credentials", line.credentials)):
         if values:
             yield f"{key} = {_texts(values)}"
