@@ -1,65 +1,55 @@
-"""Plan what the entries of client files stand for: configurations to try, and commands to start."""
+"""One entry of a client file as a configuration: what is sent, what is started, and why it cannot be tried."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
 from mcpdoctor import defects
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.clients import (
-    By,
-    ClientFile,
-    Format,
     How,
-    Kind,
     Known,
     Problem,
     Proxy,
     Reach,
     Server,
-    Setting,
     Transport,
-    Unreadable,
-    Value,
     Word,
-    find,
     inherited,
     reach,
-    read_client_file,
 )
-from mcpdoctor.clients.source import read
-from mcpdoctor.matrix import MAX_CELLS, Call, Cell, Plan, Start
-from mcpdoctor.model import Configuration, Fact, Origin, Unusable, Written
-from mcpdoctor.redaction import MASK, clean
-
-AUTO = "auto"
-"""In place of a file: every client file that this user and this project have."""
+from mcpdoctor.from_files.hiding import pairs, secrets_of, shown_command
+from mcpdoctor.from_files.origins import origin_of
+from mcpdoctor.matrix import Cell, Start
+from mcpdoctor.model import Configuration, Fact
+from mcpdoctor.redaction import clean
 
 STDIO = "stdio"
-_MOST_SHOWN = 6000
-_MOST_NAMED = 12
 _LONGEST = 2000
 _PROFILE = "profile:"
 _NO_REGION = "region-missing"
-
-# Variables of an entry that are worth showing, and no secrets.
-_OPEN = re.compile(
-    r"AWS_(?:DEFAULT_)?(?:PROFILE|REGION)|AWS_MCP_PROXY_PROFILES|AWS_(?:CONFIG|SHARED_CREDENTIALS)_FILE|PATH"
-    r"|(?:FASTMCP_)?LOG_LEVEL|UV_[A-Z_]{1,40}"
-)
-_SECRET_OPTION = re.compile(r"--?[\w-]{0,60}(?:token|secret|passw|key|auth|credential|header|bearer)", re.IGNORECASE)
 _SECRET = re.compile(r"token|secret|passw|key|credential", re.IGNORECASE)
 _KEY_ID = "AWS_ACCESS_KEY_ID"
 _PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+_FATAL = (
+    "value-of-wrong-type",
+    "command-empty",
+    "nothing-to-reach",
+    "command-missing",
+    "url-missing",
+    "type-unknown",
+    "remote-not-read",
+)
+"""Problems of an entry with which its client has nothing to start or to connect to."""
+
+_HARMLESS = ("words-joined",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,161 +82,7 @@ class Lab:
     plain: Callable[[str], str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A plan made of files.
-
-    Attributes:
-        notes: sentences about files that could not be read, where `auto` found them.
-        files: how many files were read.
-    """
-
-    plan: Plan
-    notes: tuple[str, ...] = ()
-    files: int = 0
-
-
-def planned(
-    asked: Sequence[str],
-    known: Known,
-    catalogue: Catalogue,
-    machine: Machine,
-    *,
-    run_commands: bool = False,
-    call: Call | None = None,
-    lab: Lab | None = None,
-) -> Planned:
-    """Make a plan of `FILE`, `FILE:SERVER` and `auto`.
-
-    Args:
-        asked: as on the command line.
-        known: clients, runners and the proxy.
-        catalogue: the endpoints there are.
-        machine: where the files are.
-        run_commands: whether commands are started; else only what they stand for is tried.
-        call: what stage `call` shall call.
-        lab: where the lab takes the place of AWS.
-
-    Raises:
-        Unusable: a file cannot be read, holds no servers, or none of the name that was asked for.
-    """
-    cells: dict[tuple[str, int, int], Cell] = {}
-    notes: list[str] = []
-    files = 0
-    for one in asked:
-        if one == AUTO:
-            found, more = _auto(known, machine)
-            notes += more
-        else:
-            found = [_named(one, known, machine)]
-        files += len(found)
-        for file, servers in found:
-            for server, target in _targets(file, servers, machine):
-                place = server.place
-                entry = _Entry(server, target, known, catalogue, machine, run_commands=run_commands, lab=lab)
-                cells.setdefault((place.file, place.line, place.column), replace(entry.cell(), call=call))
-        if len(cells) > MAX_CELLS:
-            raise Unusable(f"The files hold more than {MAX_CELLS} servers; name a file, or a server in it.")
-    return Planned(plan=Plan(cells=tuple(cells.values())), notes=tuple(notes), files=files)
-
-
-# files ----------------------------------------------------------------------------------------------------------------
-
-
-def _auto(known: Known, machine: Machine) -> tuple[list[tuple[ClientFile, tuple[Server, ...]]], list[str]]:
-    """Every file of this user and this project that can be read, and a sentence about each that cannot."""
-    read: list[tuple[ClientFile, tuple[Server, ...]]] = []
-    notes: list[str] = []
-    for one in find(
-        known.clients,
-        home=machine.home,
-        project=machine.project,
-        environ=machine.environ,
-        platform=machine.platform,
-    ):
-        kind = Kind(client=one.client, files=one.files, by=By.PATH)
-        try:
-            file = read_client_file(one.path, known, kind=kind, environ=machine.environ)
-        except Unreadable as error:
-            notes.append(str(error))
-            continue
-        if file is not None:
-            read.append((file, file.entries.servers))
-    return read, notes
-
-
-def _named(asked: str, known: Known, machine: Machine) -> tuple[ClientFile, tuple[Server, ...]]:
-    """The file and the servers that `FILE[:SERVER]` names.
-
-    Raises:
-        Unusable: there are none.
-    """
-    path, name = _split(asked)
-    file = read_client_file(path, known, environ=machine.environ)
-    if file is None:
-        read(path)  # a name that tells nothing was not looked at
-    shown = clean(str(path), limit=300)
-    if file is None or not file.entries.servers:
-        raise Unusable(_without_servers(shown, file))
-    servers = file.entries.servers
-    if name is None:
-        return file, servers
-    chosen = tuple(one for one in servers if one.name == name)
-    if chosen:
-        return file, chosen
-    names = list(dict.fromkeys(one.name for one in servers))
-    near = get_close_matches(name, names, n=1)
-    listed = ", ".join(clean(one, limit=60) for one in names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    hint = f"; did you mean {clean(near[0], limit=60)}?" if near else "."
-    raise Unusable(f"{shown} holds no server {clean(name, limit=60)}; it holds {listed}{more}{hint}")
-
-
-def _split(asked: str) -> tuple[Path, str | None]:
-    """File and server of `FILE[:SERVER]`; a path may hold colons, and so may a name."""
-    if Path(asked).exists():
-        return Path(asked), None
-    at = asked.find(":")
-    while at >= 0:
-        if at > 0 and asked[at + 1 :] and Path(asked[:at]).is_file():
-            return Path(asked[:at]), asked[at + 1 :]
-        at = asked.find(":", at + 1)
-    # Nothing is there; what stands before a name that looks like one is what the message shall name.
-    head, colon, tail = asked.rpartition(":")
-    return Path(head if colon and len(head) > 1 and not re.search(r"[/\\]", tail) else asked), None
-
-
-def _without_servers(shown: str, file: ClientFile | None) -> str:
-    """Why a file has nothing to try."""
-    if file is None:
-        return f"{shown} holds no servers of an MCP client that mcpdoctor knows; name the file that the client reads."
-    wanted = ".".join(file.kind.client.at[0])
-    problem = next(iter(file.problems), None)
-    if problem is not None and problem.kind in ("top-level-of-another-client", "top-level-missing"):
-        written = clean(str(problem.facts.get("found", "the top level")), limit=60)
-        return f"{problem.place}: the servers stand under {written}; {file.kind.client.title} reads {wanted}."
-    return f"{shown} holds no servers; {file.kind.client.title} keeps them under {wanted}."
-
-
-def _targets(file: ClientFile, servers: Sequence[Server], machine: Machine) -> Iterator[tuple[Server, str]]:
-    """Each server with its target: what `--from` takes to try it alone, with the line where that is not enough."""
-    path = Path(file.document.source.file)
-    shown = str(path)
-    for base, sign in ((machine.project, ""), (machine.home, "~/")):
-        if path.is_absolute() and path.is_relative_to(base):
-            shown = f"{sign}{path.relative_to(base).as_posix()}"
-            break
-    names = [one.name for one in file.entries.servers]
-    for one in servers:
-        target = f"{clean(shown, limit=300)}:{clean(one.name, limit=100)}"
-        place = f" (line {one.place.line}, column {one.place.column})" if names.count(one.name) > 1 else ""
-        yield one, f"{target}{place}"
-
-
-# entries --------------------------------------------------------------------------------------------------------------
-
-
-class _Entry:
+class Entry:
     """One entry on its way to a cell."""
 
     def __init__(
@@ -273,7 +109,7 @@ class _Entry:
     def cell(self) -> Cell:
         """What to try of it."""
         server, reached = self.server, self.reach
-        origin = _origin(server, reached)
+        origin = origin_of(server, reached)
         blank = Configuration(endpoint="", transport=STDIO if server.transport is Transport.STDIO else "none")
         cell = Cell(target=self.target, configuration=reached.configuration or blank, origin=origin)
         if (why := self.untried()) is not None:
@@ -324,6 +160,7 @@ class _Entry:
         return None
 
     def command_untried(self) -> str | None:
+        """Why its command cannot be started, as half a sentence; None where it can."""
         server, reached = self.server, self.reach
         words = [one for one in (server.command, *server.args, *server.env.values(), server.cwd) if one]
         uncertain = next((one for one in words if not one.certain), None)
@@ -355,7 +192,7 @@ class _Entry:
                 facts = {"proxy_starts": False, "argument_problem": words}
             elif proxy.region.value is None:
                 facts = {"proxy_starts": False, "argument_problem": _NO_REGION}
-            cell = replace(cell, headers=_pairs(proxy.headers), optional=proxy.skips_auth)
+            cell = replace(cell, headers=pairs(proxy.headers), optional=proxy.skips_auth)
         environ = self.environ()
         configuration = cell.configuration
         if configuration.credential == "default" and _KEY_ID in self.server.env:
@@ -377,6 +214,7 @@ class _Entry:
         return self.placed(replace(cell, configuration=whole, start=start))
 
     def placed(self, cell: Cell) -> Cell:
+        """The cell with its endpoint in the catalogue, and what the client keeps from it or is known to do."""
         match = self.catalogue.owner(cell.configuration.endpoint)
         seen = self.machine.environ if cell.environ is None else cell.environ
         withheld = sorted(
@@ -448,12 +286,12 @@ class _Entry:
         return Start(
             command=command,
             environ=environ,
-            shown=_shown(command, server, (*_secrets(server, self.reach), *self.hidden)),
+            shown=shown_command(command, server, (*secrets_of(server, self.reach), *self.hidden)),
             cwd=server.cwd.text if server.cwd else None,
             found=found,
             patience_s=next((one.seconds for one in server.timeouts if "tool" not in one.key), None),
             secrets=(
-                *_secrets(server, self.reach),
+                *secrets_of(server, self.reach),
                 *self.hidden,
                 *(text for name, text in environ.items() if _SECRET.search(name)),
             ),
@@ -489,20 +327,6 @@ class _Entry:
         return (sys.executable, "-m", "mcp_proxy_for_aws.server", *arguments)
 
 
-_FATAL = (
-    "value-of-wrong-type",
-    "command-empty",
-    "nothing-to-reach",
-    "command-missing",
-    "url-missing",
-    "type-unknown",
-    "remote-not-read",
-)
-"""Problems of an entry with which its client has nothing to start or to connect to."""
-
-_HARMLESS = ("words-joined",)
-
-
 def _possible(text: str) -> bool:
     """Whether the operating system takes a text as argument of a program."""
     try:
@@ -531,173 +355,3 @@ def _open_variable(word: Word | None, what: str = "") -> str | None:
 
 def _texts(words: Mapping[str, Word]) -> dict[str, str]:
     return {name: word.text for name, word in words.items()}
-
-
-def _pairs(words: Mapping[str, Word]) -> dict[str, str]:
-    """Values of words of the form `key=value`."""
-    return {name: word.text.partition("=")[2] for name, word in words.items()}
-
-
-def _secrets(server: Server, reached: Reach) -> tuple[str, ...]:
-    """Literal secrets of an entry: what may be one, since nobody can tell a variable's meaning from its name."""
-    return (
-        *(word.text for name, word in server.env.items() if not _OPEN.fullmatch(name)),
-        *(part for word in server.headers.values() for part in (word.text, word.text.rpartition(" ")[2])),
-        *_pairs(reached.proxy.headers if reached.proxy else {}).values(),
-        *(text.rpartition("=")[2] for _, text in _secret_arguments(server)),
-    )
-
-
-def _secret_arguments(server: Server) -> Iterator[tuple[Word, str]]:
-    """Arguments that hold a secret, by the name of the option: `--token abc` and `--token=abc`."""
-    before = ""
-    for word in server.args:
-        name, equals, _ = word.text.partition("=")
-        named = _SECRET_OPTION.match(name if equals else before)
-        if named and not (word.text.startswith("-") and not equals):
-            yield word, word.text
-        before = word.text
-
-
-def _shown(command: Sequence[str], server: Server, secrets: tuple[str, ...]) -> str:
-    """A command on one line, with its secrets masked."""
-    hidden = {text for _, text in _secret_arguments(server)}
-    words = [(f"{one.partition('=')[0]}={MASK}" if "=" in one else MASK) if one in hidden else one for one in command]
-    line = " ".join(one if one.startswith(MASK) else shlex.quote(one) for one in words)
-    return clean(line, limit=400, secrets=secrets)
-
-
-# where it is written --------------------------------------------------------------------------------------------------
-
-
-def _origin(server: Server, reached: Reach) -> Origin:
-    place = server.place
-    start, end = _span(server)
-    masked = _masked(server, reached)
-    values = list(_values(server, reached))
-    pieces, spans = _cut(server, start, end, masked=masked, values=values, secrets=_secrets(server, reached))
-    written = []
-    for name, value, form in values:
-        at = spans.get(value.start) if form else None
-        if at is not None and _INSERT in form:
-            at = (at[1], at[1])
-        written.append(
-            Written(
-                name=name,
-                line=value.place.line,
-                column=value.place.column,
-                start=at[0] if at and pieces else None,
-                end=at[1] if at and pieces else None,
-                form=form.replace(_INSERT, "") if at and pieces else "",
-            )
-        )
-    return Origin(
-        file=clean(place.file, limit=1000),
-        client=clean(server.client.title, limit=60),
-        server=clean(server.name, limit=200),
-        line=place.line,
-        column=place.column,
-        entry=pieces,
-        values=tuple(written),
-    )
-
-
-_INSERT = "\x00"
-"""In a form: it is put behind the value, and not in its place."""
-
-
-def _span(server: Server) -> tuple[int, int]:
-    """Where the entry stands in the text, from the beginning of its line where nothing else stands before it."""
-    text = server.entry.source.text
-    start = min(server.at.start, server.entry.start) if server.at.source is server.entry.source else server.entry.start
-    line = text.rfind("\n", 0, start) + 1
-    return (line if not text[line:start].strip() else start), server.entry.end
-
-
-def _values(server: Server, reached: Reach) -> Iterator[tuple[str, Value, str]]:
-    """Name, place and form of each value that decides what is sent."""
-    if server.command is not None:
-        yield "command", server.command.at, _form(server.command.at, server.command.text)
-    proxy = reached.proxy
-    if proxy is None:
-        if reached.endpoint is not None:
-            yield "endpoint", reached.endpoint.at, _form(reached.endpoint.at, reached.endpoint.text)
-        return
-    if proxy.endpoint is not None:
-        yield "endpoint", proxy.endpoint.at, _form(proxy.endpoint.at, proxy.endpoint.text)
-    for name, setting in (("service", proxy.service), ("region", proxy.region)):
-        yield from _setting(name, setting, proxy, server)
-    if proxy.profiles and proxy.profiles[0].at is not None:
-        profile = proxy.profiles[0]
-        assert profile.at is not None  # noqa: S101  # asked for above
-        yield "profile", profile.at, _form(profile.at, profile.value or "")
-
-
-def _setting(name: str, setting: Setting, proxy: Proxy, server: Server) -> Iterator[tuple[str, Value, str]]:
-    if setting.how in (How.HOST, How.NOTHING):
-        # What is read off the URL is corrected by saying it: one more option behind the URL.
-        endpoint = proxy.endpoint
-        if endpoint is not None:
-            listed = server.client.format in (Format.JSON, Format.JSONC, Format.TOML)
-            form = f'{_INSERT}, "--{name}", "{{}}"' if listed and _form(endpoint.at, endpoint.text) else ""
-            yield name, endpoint.at, form
-    elif setting.at is not None:
-        yield name, setting.at, _form(setting.at, setting.value or "")
-
-
-def _form(at: Value, text: str) -> str:
-    """How a new value is written in place of `text` in a value of a file; empty where that cannot be told."""
-    raw = at.raw
-    if "\x00" in raw or raw.count(text) != 1 or not text:
-        return ""
-    return raw.replace(text, "{}") if "{}" not in raw else ""
-
-
-def _masked(server: Server, reached: Reach) -> dict[int, tuple[int, str]]:
-    """Values that hold secrets, or may: where each begins and ends, and what to show."""
-    found = {}
-    for names in (server.env, server.headers):
-        for name, word in names.items():
-            if not _OPEN.fullmatch(name) and word.certain:
-                raw = word.at.raw
-                quote = raw[0] if raw[:1] in "\"'" else ""
-                found[word.at.start] = (word.at.end, f"{quote}{MASK}{quote}")
-    if reached.proxy is not None:
-        for name, word in reached.proxy.headers.items():
-            found[word.at.start] = (word.at.end, f'"{clean(name, limit=60)}={MASK}"')
-    for word, text in _secret_arguments(server):
-        name, equals, _ = text.partition("=")
-        found[word.at.start] = (word.at.end, f'"{clean(name, limit=60)}={MASK}"' if equals else f'"{MASK}"')
-    return found
-
-
-def _cut(
-    server: Server,
-    start: int,
-    end: int,
-    *,
-    masked: Mapping[int, tuple[int, str]],
-    values: Sequence[tuple[str, Value, str]],
-    secrets: tuple[str, ...],
-) -> tuple[str, dict[int, tuple[int, int]]]:
-    """The entry with secrets masked, and where each value stands in it; each piece is cleaned for itself."""
-    if end - start > _MOST_SHOWN:
-        return "", {}
-    text = server.entry.source.text
-    cuts = sorted(
-        {
-            **{value.start: (value.end, None) for _, value, _ in values},
-            **dict(masked.items()),
-        }.items()
-    )
-    done, at, spans = "", start, dict[int, tuple[int, int]]()
-    for first, (last, instead) in cuts:
-        if not at <= first <= last <= end:
-            continue
-        done += clean(text[at:first], limit=_MOST_SHOWN, secrets=secrets)
-        piece = instead if instead is not None else clean(text[first:last], limit=_MOST_SHOWN, secrets=secrets)
-        spans[first] = (len(done), len(done) + len(piece))
-        done += piece
-        at = last
-    done += clean(text[at:end], limit=_MOST_SHOWN, secrets=secrets)
-    return done, spans
