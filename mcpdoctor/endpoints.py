@@ -253,6 +253,9 @@ class Endpoint:
 ACTION_REMEDY = "Allow the action it names to that role or user, or find the policy that denies it."
 """What to do for a server of which no actions are known."""
 
+RIGHT_HOST = "This is a host of AWS, so look at the network, the VPN and the resolver of this machine first."
+"""What to do where a host does not resolve that is known to exist."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mcpdoctor.catalogue import Catalogue
 from mcpdoctor.diagnosis import Said, read, trace_facts
-from mcpdoctor.endpoints import ACTION_REMEDY, host_of
+from mcpdoctor.endpoints import ACTION_REMEDY, RIGHT_HOST, host_of
 from mcpdoctor.failures import Chain, chains_of, paths
 from mcpdoctor.model import Exchange, Fact, Stage, Trace, Verdict
 from mcpdoctor.reading import Clue, Reading, read_text
@@ -150,9 +150,12 @@ def endpoint(urls: Sequence[str], catalogue: Catalogue) -> str | None:
 
 def host_facts(url: str, catalogue: Catalogue) -> dict[str, str]:
     """What the catalogue knows about a host, and about one that does not resolve."""
-    near = catalogue.suggest(url) if url else ()
+    suggested = catalogue.suggest(url) if url else ()
+    near = [one for one in suggested if host_of(one) != host_of(url)]
     match = catalogue.owner(url) if url else None
     usual = "Names of AWS hosts hold the region: a typing error there is usual."
+    if suggested and not near:
+        usual = RIGHT_HOST
     return {
         "host_note": f"There is {near[0]}." if near else "",
         "host_remedy": f"You may mean {near[0]}." if near else usual,

@@ -442,6 +442,55 @@ def test_what_does_not_exist_is_refused_with_a_sentence(make: Callable[[], Conne
         listed(make())
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"region": 5}, "region must be text, and is of type int"),
+        ({"region": ""}, "region is empty"),
+        ({"url": ""}, "url is empty"),
+        ({"profile": ""}, "profile is empty"),
+        ({"credential": 5}, "credential must be text"),
+        ({"fallback": 5}, "fallback must be text"),
+        ({"timeout": 0}, "timeout must be a number of seconds, more than 0"),
+        ({"timeout": None}, "timeout must be a number"),
+        ({"read_timeout": "5"}, "read_timeout must be a number"),
+        ({"headers": "x: hunter2"}, "headers must be a dictionary"),
+        ({"headers": {"x y": "hunter2"}}, "no HTTP header can have"),
+        ({"headers": {"x": "one\nhunter2"}}, "the header x cannot be sent"),
+        ({"headers": {"x": "hunter2€"}}, "the header x cannot be sent"),
+        ({"headers": {"x": 5}}, "the header x cannot be sent"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_refused_where_it_is_given(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(Unusable, match=words) as caught:
+        aws_mcp(**given)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_no_fallback_can_be_written_as_none_too(lab: Lab, use: Callable[[Mapping[str, str]], None]) -> None:
+    use({})
+    assert failure(knowledge(lab, fallback=None)).cause == "no-credentials"
+
+
+def test_what_takes_signed_requests_only_is_no_fallback() -> None:
+    with pytest.raises(Unusable, match="Amazon EKS MCP Server takes no unsigned requests"):
+        choose(Wanted(target="aws-mcp", fallback="eks-mcp"))
+
+
+def test_another_fallback_is_not_called_the_usual_one(lab: Lab, use: Callable[[Mapping[str, str]], None]) -> None:
+    use({})
+    with pytest.warns(FallbackWarning, match="the fallback is used instead") as told:
+        listed(knowledge(lab))
+    assert "Knowledge MCP Server" not in str(told[0].message)
+
+
+def test_another_event_loop_is_not_taken_for_a_credential_that_does_not_work(lab: Lab) -> None:
+    connection = endpoint(lab.url("aws-knowledge"))
+    coroutine = connection.__aenter__()
+    with pytest.raises(Unusable, match="asyncio only"):
+        coroutine.send(None)  # as trio drives it: no event loop of asyncio is running
+
+
 def test_a_profile_and_a_credential_are_one_too_many() -> None:
     with pytest.raises(Unusable, match="not both"):
         aws_mcp(profile="dev", credential="env")
@@ -480,6 +529,13 @@ def test_a_session_that_was_opened_does_not_move(lab: Lab, came: Came) -> None:
     connection = fault(lab, "open/rate-limited-after-initialize", fallback=lab.url("aws-knowledge"))
     assert failure(connection).cause == "rate-limited"
     assert "knowledge" not in {server for server, _, _ in came()}
+
+
+def test_a_session_that_the_server_has_ended_is_no_wrong_path(lab: Lab) -> None:
+    connection = fault(lab, "call/session-expired")
+    with pytest.raises(ConnectionFailed) as caught:
+        within(connection, lambda session: session.call_tool("echo", {}))
+    assert (caught.value.cause, caught.value.explanation.http_status) == ("session-lost", 404)
 
 
 def test_a_refused_notification_is_told_in_the_log(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
@@ -643,8 +699,10 @@ def test_the_package_has_it_without_another_import() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_connection_shows_no_header() -> None:
-    connection = endpoint("https://x.example/mcp", headers={"x-api-key": "hunter2-hunter2"})
+def test_a_connection_shows_no_header_and_no_secret_of_its_url() -> None:
+    url = "https://dev:hunter2-hunter2@x.example/mcp?api_key=hunter2-hunter2"
+    connection = endpoint(url, headers={"x-api-key": "hunter2-hunter2"})
+    assert "x.example" in repr(connection)
     assert "hunter2" not in repr(connection) + repr(connection._wanted)
 
 

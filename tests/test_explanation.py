@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
 import logging
@@ -603,6 +604,7 @@ TELLINGS: dict[str, tuple[Telling, ...]] = {
     "auth-refused-unauthorized": (unheard("auth/expired-token", signed=True),),
     "auth-refused-anonymous": (raised("auth/wants-bearer", signed=False), unheard("auth/wants-bearer", signed=False)),
     "auth-refused-forbidden": (raised("auth/unsigned", signed=False),),
+    "client-no-connection": (lambda _: "agent failed: All connection attempts failed",),
     "client-blocked-by-firewall": (lambda _: "Error POSTing to endpoint (HTTP 403): <html>Request blocked</html>",),
     "client-proxy-parameters": (lambda _: refused_by_rpc(-32602, "Invalid request parameters"),),
     "client-proxy-credentials": (
@@ -1420,3 +1422,22 @@ def test_ten_megabytes_of_log_take_a_few_seconds() -> None:
     found = explain(text)
     assert time.process_time() - start < 15  # a few on a machine of one's own
     assert found.http_status == 401
+
+
+def test_a_host_that_exists_is_not_suggested_in_its_own_place() -> None:
+    text = "httpx.ConnectError: [Errno -2] Name or service not known (https://aws-mcp.us-east-1.api.aws/mcp)"
+    [found] = explain(text).findings
+    assert found.check == "dns-unknown-host"
+    assert "You may mean" not in found.remedy
+    assert "look at the network" in found.remedy
+
+
+def test_a_network_that_cannot_be_reached_is_no_refused_connection() -> None:
+    tried = OSError(errno.ENETUNREACH, "Network is unreachable")
+    try:
+        try:
+            raise tried
+        except OSError as first:
+            raise httpx.ConnectError("All connection attempts failed") from first
+    except httpx.ConnectError as error:
+        assert checks_of(explain(error)) == ["tcp-unreachable"]

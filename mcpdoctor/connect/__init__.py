@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from mcpdoctor.connect.connection import Connection
 from mcpdoctor.connect.telling import ConnectionFailed, FallbackWarning
 from mcpdoctor.connect.wanted import Wanted
+from mcpdoctor.model import Unusable
 
 __all__ = ["Connection", "ConnectionFailed", "FallbackWarning", "aws_knowledge", "aws_mcp", "endpoint"]
 
@@ -30,7 +31,7 @@ def aws_knowledge(
     profile: str | None = None,
     credential: str | None = None,
     url: str | None = None,
-    fallback: bool | str = True,
+    fallback: bool | str | None = True,
     timeout: float = 30.0,
     read_timeout: float = 300.0,
 ) -> Connection:
@@ -53,7 +54,7 @@ def aws_knowledge(
         A connection; nothing is read, imported or sent before it is opened.
 
     Raises:
-        Unusable: `profile` and `credential` are both given.
+        Unusable: `profile` and `credential` are both given, or a value is of a wrong type or empty.
     """
     return Connection(
         Wanted(
@@ -76,7 +77,7 @@ def aws_mcp(
     credential: str | None = None,
     url: str | None = None,
     headers: Mapping[str, str] | None = None,
-    fallback: bool | str = False,
+    fallback: bool | str | None = False,
     timeout: float = 30.0,
     read_timeout: float = 300.0,
 ) -> Connection:
@@ -121,7 +122,7 @@ def endpoint(
     credential: str | None = None,
     url: str | None = None,
     headers: Mapping[str, str] | None = None,
-    fallback: bool | str = False,
+    fallback: bool | str | None = False,
     timeout: float = 30.0,
     read_timeout: float = 300.0,
 ) -> Connection:
@@ -146,7 +147,7 @@ def endpoint(
         A connection; a target that does not exist shows when it is opened (`Unusable`).
 
     Raises:
-        Unusable: `profile` and `credential` are both given.
+        Unusable: `profile` and `credential` are both given, or a value is of a wrong type or empty.
     """
     return Connection(
         Wanted(
@@ -155,9 +156,17 @@ def endpoint(
             region=region,
             service=service,
             credential=Wanted.reference(profile, credential),
-            headers=dict(headers or {}),
+            headers=_headers(headers),
             fallback=fallback,
             timeout_s=timeout,
             read_timeout_s=read_timeout,
         )
     )
+
+
+def _headers(given: Mapping[str, str] | None) -> dict[str, str]:
+    """A copy of the headers; an error of `dict` would show what is in them."""
+    try:
+        return dict(given or {})
+    except (TypeError, ValueError):
+        raise Unusable("headers must be a dictionary of names and values.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mcpdoctor.connect import telling
 from mcpdoctor.connect.telling import ConnectionFailed
 from mcpdoctor.connect.wanted import Choice, Wanted, choose
+from mcpdoctor.model import Unusable
 
 if TYPE_CHECKING:
     from agents.mcp import MCPServerStreamableHttp
@@ -43,7 +45,9 @@ class Connection:
         self._opened: AbstractAsyncContextManager[Streams] | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} to {self._wanted.target}>"
+        from mcpdoctor.redaction import clean
+
+        return f"<{type(self).__name__} to {clean(self._wanted.target)}>"
 
     async def __aenter__(self) -> Streams:
         """Open it; see `open`."""
@@ -79,6 +83,7 @@ class Connection:
         """
         import anyio
 
+        _on_asyncio()
         choice, signer = await self._prepared()
         headers = self._headers(choice)
         line = self._line(choice, signer, headers)
@@ -251,6 +256,18 @@ class Connection:
         return found
 
 
+def _on_asyncio() -> None:
+    """Refuse other event loops: below, it would look like a credential that does not work.
+
+    Raises:
+        Unusable: the program runs on trio.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise Unusable("mcpdoctor.connect works on asyncio only: run the program with asyncio.run().") from None
+
+
 def _failure(error: Exception, line: Line) -> ConnectionFailed | None:
     """The failure of the connection that ended a session; None where something else ended it.
 
@@ -268,6 +285,8 @@ def _failure(error: Exception, line: Line) -> ConnectionFailed | None:
         data = next((given for one in path if isinstance(given := _data(one), dict) and MARK in given), None)
         if data is not None:
             found = line.failures.get(data[MARK], found)
+        elif line.ended is not None and str(leaf) == _ENDED:
+            found = line.ended
         elif any(map(_of_client, path)):
             explanation = explain(error)
             if explanation.explained:
@@ -282,6 +301,9 @@ def _data(error: BaseException) -> object:
     """The data of the JSON-RPC error that an exception of the SDK carries."""
     return getattr(getattr(error, "error", None), "data", None)
 
+
+_ENDED = "Session terminated"
+"""What the client makes of 404 inside of a session, without the words of the server."""
 
 _SENDING = {
     "mcp.client.streamable_http": ("_handle_post_request", "handle_request_async"),

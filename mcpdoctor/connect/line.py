@@ -73,6 +73,7 @@ class Line(httpx.AsyncBaseTransport):
     Attributes:
         moved: whether the stand-in is used.
         failures: what could not be sent or was refused, by the number that the JSON-RPC error carries.
+        ended: how the session ended, where the server said so; the client makes an error of its own of that.
         client: the client that this is the transport of.
     """
 
@@ -89,6 +90,7 @@ class Line(httpx.AsyncBaseTransport):
         self.service, self.region = service, region
         self.secrets = secrets
         self.failures: dict[int, ConnectionFailed] = {}
+        self.ended: ConnectionFailed | None = None
         self.client: httpx.AsyncClient | None = None
         self.moved = moved
         self._accepted = False
@@ -131,6 +133,9 @@ class Line(httpx.AsyncBaseTransport):
             if _refused(request, response):
                 body = await bodies.beginning(response)
                 return self._failed(asked, response=response, body=body), None
+            if response.status_code == httpx.codes.NOT_FOUND:
+                said, response = await bodies.whole(response)
+                self.ended = self._failed(asked, response=response, body=said or b"")
             if not asked.waits or not response.is_success:
                 return None, response
             if response.headers.get("content-type", "").lower().startswith("text/event-stream"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,29 @@ if TYPE_CHECKING:
     from mcpdoctor.matrix import Cell
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _text(name: str, value: object) -> None:
+    """Refuse what is no text. The value is not shown: it may be a key that was put into the wrong place.
+
+    Raises:
+        Unusable: it is something else, or empty.
+    """
+    if not isinstance(value, str):
+        raise Unusable(f"{name} must be text, and is of type {type(value).__name__}.")
+    if not value.strip():
+        raise Unusable(f"{name} is empty; leave it out, or give a value.")
+
+
+def _seconds(name: str, value: object) -> None:
+    """Refuse what is no time to wait: nothing can be done in 0 s, and it would look like a failure of the server."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise Unusable(f"{name} must be a number of seconds, more than 0.")
+
+
+# Without repr: a URL and a reference may hold a secret that was put into the wrong place.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Wanted:
     """What was asked for.
 
@@ -31,6 +54,9 @@ class Wanted:
         timeout_s: seconds for connecting, and for finding the credentials.
         read_timeout_s: seconds that an answer may take.
         prefer_signed: whether the endpoint that the target stands in for is to be used where it works.
+
+    Raises:
+        Unusable: a value is of a wrong type, empty, or nothing that can be sent.
     """
 
     target: str
@@ -38,19 +64,40 @@ class Wanted:
     region: str | None = None
     service: str | None = None
     credential: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    fallback: bool | str = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fallback: bool | str | None = False
     timeout_s: float = 30.0
     read_timeout_s: float = 300.0
     prefer_signed: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse here, where the program's own line is in the traceback, what would fail somewhere below."""
+        _text("The name or URL of the endpoint", self.target)
+        for name in ("url", "region", "service", "credential"):
+            if (value := getattr(self, name)) is not None:
+                _text(name, value)
+        if self.fallback is not None and not isinstance(self.fallback, bool):
+            _text("fallback", self.fallback)
+        _seconds("timeout", self.timeout_s)
+        _seconds("read_timeout", self.read_timeout_s)
+        for name, value in self.headers.items():
+            if not isinstance(name, str) or not _HEADER.fullmatch(name):
+                raise Unusable("headers has a name that no HTTP header can have: letters, digits and - make one.")
+            if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
+                raise Unusable(
+                    f"The value of the header {name} cannot be sent: it must be ASCII text on one line, "
+                    "without blanks around it."
+                )
 
     @staticmethod
     def reference(profile: str | None, credential: str | None) -> str | None:
         """The credential reference that `profile` and `credential` make.
 
         Raises:
-            Unusable: both are given.
+            Unusable: both are given, or the profile has no name.
         """
+        if profile is not None:
+            _text("profile", profile)
         if profile is not None and credential is not None:
             raise Unusable("Give profile or credential, not both: profile='dev' is credential='profile:dev'.")
         return credential if profile is None else f"profile:{profile}"
@@ -136,10 +183,10 @@ def _cell(wanted: Wanted, meant: Endpoint | None, catalogue: Catalogue) -> Cell:
     return plan.cells[0]
 
 
-def _stand_in(meant: Endpoint | None, cell: Cell, fallback: bool | str, catalogue: Catalogue) -> Cell | None:
+def _stand_in(meant: Endpoint | None, cell: Cell, fallback: bool | str | None, catalogue: Catalogue) -> Cell | None:
     from mcpdoctor import matrix
 
-    if fallback is False or not cell.configuration.signed:
+    if not fallback or not cell.configuration.signed:
         return None
     known = [one.name for one in catalogue.endpoints.values() if meant is not None and meant.name in one.fallback_for]
     target = known[0] if fallback is True and known else fallback
@@ -150,8 +197,9 @@ def _stand_in(meant: Endpoint | None, cell: Cell, fallback: bool | str, catalogu
         )
     plan = matrix.expand([target], matrix.Axes(credentials=(UNSIGNED,)), catalogue)
     found = plan.cells[0]
-    owner = found.endpoint or next((catalogue.endpoints[one] for one in known), None)
-    return replace(found, endpoint=owner)
+    if found.endpoint is not None and UNSIGNED not in found.endpoint.auth:
+        raise Unusable(f"{found.endpoint.title} takes no unsigned requests, so it cannot be a fallback.")
+    return found
 
 
 def _lost(meant: Endpoint | None, there: Endpoint | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import httpx
 from mcpdoctor.bearer import sent_facts
 from mcpdoctor.bodies import MAX_BODY
 from mcpdoctor.catalogue import Catalogue
-from mcpdoctor.endpoints import Endpoint, is_loopback
+from mcpdoctor.endpoints import RIGHT_HOST, Endpoint, host_of, is_loopback
 from mcpdoctor.installed import version
 from mcpdoctor.matrix import Cell
 from mcpdoctor.model import Fact, Stage, Trace, Verdict
@@ -107,9 +107,13 @@ def _catalogue_facts(cell: Cell, catalogue: Catalogue) -> dict[str, Fact]:
         facts["nearest"] = suggestions[0]
     facts["suggestion"] = " or ".join(suggestions) or "the URL from the documentation of the server"
     facts["host_note"] = "AWS runs MCP servers under similar names." if suggestions and not match else ""
-    facts["host_remedy"] = (
-        f"Use {_with_titles(suggestions, catalogue)}." if suggestions else "Check the spelling of the host in the URL."
-    )
+    elsewhere = tuple(one for one in suggestions if host_of(one) != host_of(url))
+    if elsewhere:
+        facts["host_remedy"] = f"Use {_with_titles(elsewhere, catalogue)}."
+    elif suggestions:
+        facts["host_remedy"] = RIGHT_HOST
+    else:
+        facts["host_remedy"] = "Check the spelling of the host in the URL."
     facts["region_remedy"] = (
         f'Sign for {expected}: aws_region="{expected}", or --region {expected}.'
         if expected

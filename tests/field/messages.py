@@ -279,8 +279,9 @@ MESSAGES = (
     _one(
         WAY,
         "httpx.ConnectError: All connection attempts failed",
-        "tcp-refused",
+        "client-no-connection",
         "connection-refused",
+        "timeout",
         title="All connection attempts failed",
     ),
     _one(WAY, "httpx.ConnectTimeout", "tcp-unreachable", "timeout"),
