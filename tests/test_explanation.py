@@ -1433,11 +1433,6 @@ def test_a_host_that_exists_is_not_suggested_in_its_own_place() -> None:
 
 
 def test_a_network_that_cannot_be_reached_is_no_refused_connection() -> None:
-    tried = OSError(errno.ENETUNREACH, "Network is unreachable")
-    try:
-        try:
-            raise tried
-        except OSError as first:
-            raise httpx.ConnectError("All connection attempts failed") from first
-    except httpx.ConnectError as error:
-        assert checks_of(explain(error)) == ["tcp-unreachable"]
+    error = httpx.ConnectError("All connection attempts failed")
+    error.__cause__ = OSError(errno.ENETUNREACH, "Network is unreachable")
+    assert checks_of(explain(error)) == ["tcp-unreachable"]

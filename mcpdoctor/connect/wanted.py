@@ -38,6 +38,20 @@ def _seconds(name: str, value: object) -> None:
         raise Unusable(f"{name} must be a number of seconds, more than 0.")
 
 
+def _header(name: object, value: object) -> None:
+    """Refuse what cannot be a header; the client would fail on it somewhere below.
+
+    Raises:
+        Unusable: name or value cannot be sent.
+    """
+    if not isinstance(name, str) or not _HEADER.fullmatch(name):
+        raise Unusable("headers has a name that no HTTP header can have: letters, digits and - make one.")
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
+        raise Unusable(
+            f"The value of the header {name} cannot be sent: it must be ASCII text on one line, no blanks around it."
+        )
+
+
 # Without repr: a URL and a reference may hold a secret that was put into the wrong place.
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Wanted:
@@ -80,14 +94,8 @@ class Wanted:
             _text("fallback", self.fallback)
         _seconds("timeout", self.timeout_s)
         _seconds("read_timeout", self.read_timeout_s)
-        for name, value in self.headers.items():
-            if not isinstance(name, str) or not _HEADER.fullmatch(name):
-                raise Unusable("headers has a name that no HTTP header can have: letters, digits and - make one.")
-            if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
-                raise Unusable(
-                    f"The value of the header {name} cannot be sent: it must be ASCII text on one line, "
-                    "without blanks around it."
-                )
+        for header in self.headers.items():
+            _header(*header)
 
     @staticmethod
     def reference(profile: str | None, credential: str | None) -> str | None:
