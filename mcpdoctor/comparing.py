@@ -28,7 +28,7 @@ from mcpdoctor.model import (
     Trace,
     Verdict,
 )
-from mcpdoctor.requirements import workers_of
+from mcpdoctor.requirements import EXPECT, workers_of
 
 SLOWER = 3.0
 """A stage is slower when it takes so many times as long, and"""
@@ -446,7 +446,7 @@ def _requirements(old: Report, new: Report) -> Iterator[Change]:
                 text=text,
             )
     for was in before.values():
-        text = f"No longer required: {was.name}."
+        text = f"No longer {'missed' if was.name == EXPECT else 'required'}: {was.name}."
         yield Change(kind=Kind.OTHER, about="requirement", subject=was.target, name=was.name, old=was.text, text=text)
 
 

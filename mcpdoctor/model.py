@@ -440,7 +440,7 @@ class Requirement:
     """What must come of a target, as a suite or an option says, and what came of it.
 
     Attributes:
-        name: `workers`, `latency`, `tools` or `forbid`.
+        name: `workers`, `latency`, `tools` or `forbid`; `expect` where a cause that a suite expects was not seen.
         wanted: the least number of workers, the most seconds, the tools, or the checks and causes.
         seen: the safe workers, the seconds, those of the tools that are listed, or of the checks and causes that stand
             against it; None where that is not known.

@@ -10,7 +10,7 @@ from mcpdoctor.limits import answer, nothing_accepted, number, plural
 from mcpdoctor.model import Best, Cause, Ceiling, Finding, Report, Requirement, Result, Stage, trace_of
 from mcpdoctor.samples import Kind, Stop
 
-WORKERS, LATENCY, TOOLS, FORBID = "workers", "latency", "tools", "forbid"
+WORKERS, LATENCY, TOOLS, FORBID, EXPECT = "workers", "latency", "tools", "forbid", "expect"
 WAITED_FOR = (Stage.DNS, Stage.OPEN, Stage.LIST)
 """The stages whose seconds are the latency: what a client waits for until it knows the tools.
 
@@ -36,18 +36,49 @@ def judged(
 ) -> tuple[Requirement, ...]:
     """The requirements of a report, each with what was seen.
 
+    A cause that a suite expects and that was not seen is one of them: nothing else in a report would say why its exit
+    code is 1 where everything works.
+
     Args:
         report: what is required; what an earlier judgement wrote into it is replaced.
         results: judged.
         best: the configuration to use for each target that has one.
         ceilings: as measured, compared with what is required.
     """
-    asked = list(report.requirements)
+    asked = [one for one in report.requirements if one.name != EXPECT]
     if report.required_workers is not None:
         # The option replaces what a suite says of workers.
         asked = [*_for_all(report.required_workers, results, ceilings), *(one for one in asked if one.name != WORKERS)]
     chosen = {one.target: one for one in best}
-    return tuple(_judged(one, report, results, chosen.get(one.target), ceilings) for one in asked)
+    found = (_judged(one, report, results, chosen.get(one.target), ceilings) for one in asked)
+    return (*found, *_unseen(report, results))
+
+
+def _unseen(report: Report, results: Sequence[Result]) -> Iterator[Requirement]:
+    """For each target, the causes that are expected of it and were not seen."""
+    missed: dict[str, list[Result]] = {}
+    for one in results:
+        if one.expected is not None and one.cause is not one.expected and not one.untried:
+            missed.setdefault(one.target, []).append(one)
+    for target, mine in missed.items():
+        wanted = tuple(dict.fromkeys(one.expected.value for one in mine if one.expected is not None))
+        known = not any(one.works is None for one in mine)
+        works = any(one.works for one in mine)
+        others = ", ".join(dict.fromkeys(one.cause.value for one in mine if one.cause is not None and not one.works))
+        seen = " and ".join(filter(None, ("it works" if works else "", f"{others} was seen" if others else "")))
+        why = seen if known else f"whether it shows is not known: {_lacking(report, mine)}"
+        origin = mine[0].origin
+        yield Requirement(
+            target=target,
+            name=EXPECT,
+            wanted=wanted,
+            seen=() if known else None,
+            met=False if known else None,
+            text=f"The suite expects {', '.join(wanted)}, and {why or 'it was not seen'}.",
+            file=origin.file if origin else "",
+            line=origin.line if origin else 0,
+            column=origin.column if origin else 0,
+        )
 
 
 def _for_all(wanted: int, results: Iterable[Result], ceilings: Sequence[Ceiling]) -> Iterator[Requirement]:

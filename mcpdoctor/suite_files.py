@@ -56,7 +56,7 @@ def find(directory: Path) -> Path | None:
         The first `mcpdoctor.toml`, or `pyproject.toml` with a table `[tool.mcpdoctor]`; None where there is none.
 
     Raises:
-        Unusable: a pyproject.toml that speaks of mcpdoctor cannot be read.
+        Unusable: a pyproject.toml cannot be read.
     """
     parents = [directory, *directory.parents]
     root = next((number for number, one in enumerate(parents) if (one / ".git").exists()), 0)
@@ -101,7 +101,7 @@ def load(path: Path, catalogue: Catalogue, *, shown: str = "", owned: bool = Fal
 
 
 def _speaks_of_us(path: Path) -> bool:
-    """Whether a pyproject.toml has a table `[tool.mcpdoctor]`; a broken one that does not seem to is left alone."""
+    """Whether a pyproject.toml has a table `[tool.mcpdoctor]`; a broken one counts where it seems to."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -111,9 +111,7 @@ def _speaks_of_us(path: Path) -> bool:
     try:
         table: Value | None = read_toml(decode(data, str(path))).root
     except Unusable:
-        if _HEADER.search(data):
-            raise
-        return False
+        return bool(_HEADER.search(data))  # `load` tells what is wrong with it
     for name in TABLE:
         table = table.get(name) if isinstance(table, Table) else None
     return table is not None

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from mcpdoctor.integrations import preflight
 from mcpdoctor.lab import Lab, Options
+from mcpdoctor.model import Unusable
 
 USE = """
 import anyio
@@ -181,6 +183,12 @@ class TestPreflight:
         project.write("def test_it(): ...\n")
         assert "no-such-suite is neither a suite" in project.pytest("--mcpdoctor=no-such-suite", code=4)
         assert "No closing quotation" in project.pytest("--mcpdoctor", "--mcpdoctor-args='", code=4)
+
+    def test_no_module_of_the_project_takes_the_place_of_one_that_the_check_needs(self, tmp_path: Path) -> None:
+        """A package mcp/ beside the tests is what many a project of MCP has."""
+        (tmp_path / "click.py").write_text("raise SystemExit('of the project')\n")
+        with pytest.raises(Unusable, match="no-such-suite is neither a suite"):
+            preflight.run(["--suite", "no-such-suite"], directory=tmp_path)
 
     def test_the_fixture_asks_for_the_preflight(self, project: Project) -> None:
         project.write("def test_it(mcp_endpoint): ...\n")

@@ -9,7 +9,9 @@ import pytest
 from test_diagnosis import CATALOGUE, MISMATCH, SIGNED, UNSIGNED, healthy, refused, result, trace
 from test_verdict import FALLBACK, NOTHING, ceiling
 
-from mcpdoctor.model import Cause, Fact, Report, Requirement, Result, Severity, Stage, Verdict
+from mcpdoctor.model import SUITE as SUITE_NAME
+from mcpdoctor.model import Cause, Fact, Origin, Report, Requirement, Result, Severity, Stage, Verdict
+from mcpdoctor.render import draw
 from mcpdoctor.samples import Kind, Stop
 from mcpdoctor.verdict import conclude
 
@@ -167,7 +169,7 @@ def test_the_option_goes_before_the_suite() -> None:
 
 
 def test_a_target_that_shall_fail_needs_no_workers() -> None:
-    other = refused(403, MISMATCH, target="other", expected=Cause.WRONG_SERVICE)
+    other = refused(403, MISMATCH, target="other", expected=Cause.UNEXPLAINED)
     report = conclude(Report(results=(healthy(), other), ceilings=(ceiling(),), required_workers=5), CATALOGUE)
     assert [one.target for one in report.requirements] == ["aws-mcp"]
 
@@ -177,3 +179,38 @@ def test_no_severity_excuses_a_requirement() -> None:
     assert conclude(report, CATALOGUE, None).exit_code == 1
     assert report.results[0].configuration == SIGNED
     assert report.results[0].stages[-1].verdict is Verdict.PASSED
+
+
+SUITE = Origin(file="mcpdoctor.toml", client=SUITE_NAME, server="targets[1]", line=3, column=1)
+
+
+@pytest.mark.parametrize(
+    ("one", "met", "words"),
+    [
+        (healthy(), False, "The suite expects wrong-region, and it works."),
+        (refused(403, MISMATCH), False, "The suite expects wrong-region, and unexplained was seen."),
+        (
+            refused(429, headers={"retry-after": "1"}),
+            None,
+            "The suite expects wrong-region, and whether it shows is not known: the server throttled it.",
+        ),
+    ],
+    ids=["it works", "another cause", "throttled"],
+)
+def test_an_expected_cause_that_is_not_seen_is_told(one: Result, met: bool | None, words: str) -> None:
+    """Else nothing in the report says why the exit code is 1."""
+    given = replace(one, expected=Cause.WRONG_REGION, origin=SUITE)
+    report = conclude(Report(results=(given,)), CATALOGUE, Severity.ERROR)
+    [found] = report.requirements
+    assert (found.name, found.wanted, found.met, found.text) == ("expect", ("wrong-region",), met, words)
+    assert (found.file, found.line, found.column) == ("mcpdoctor.toml", 3, 1)
+    assert report.exit_code == 1
+    assert conclude(report, CATALOGUE, Severity.ERROR) == report, "judging again changes nothing"
+    assert words in " ".join(draw(report, "table", quiet=True).split())
+    assert "as wanted" not in draw(report, "markdown")
+
+
+def test_an_expected_cause_that_is_seen_needs_no_word() -> None:
+    given = replace(refused(403, MISMATCH), expected=Cause.UNEXPLAINED)
+    report = conclude(Report(results=(given,)), CATALOGUE, Severity.ERROR)
+    assert (report.requirements, report.exit_code) == ((), 0)

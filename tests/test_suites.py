@@ -255,8 +255,29 @@ def test_a_broken_pyproject_counts_only_where_it_speaks_of_us(tmp_path: Path) ->
     path.write_text("[project]\nname = = 'x'\ndependencies = ['mcpdoctor']\n")
     assert suite_files.find(tmp_path) is None
     path.write_text("[project]\nname = = 'x'\n[[tool.mcpdoctor.targets]]\n")
-    with pytest.raises(Unusable, match=r"pyproject.toml:2:8: not valid TOML"):
-        suite_files.find(tmp_path)
+    assert suite_files.find(tmp_path) == path
+
+
+def test_a_broken_pyproject_is_named_from_here_as_any_suite_is(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = = 'x'\n[[tool.mcpdoctor.targets]]\n")
+    said = check("--dry-run", code=2).output
+    assert "\nError: pyproject.toml:2:8: not valid TOML" in said
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_dry_run_shows_no_secret_of_a_url(form: str, check: Check) -> None:
+    text = '[[targets]]\ntarget = "https://x.test/mcp?token=hunter2hunter2"\n'
+    shown = check("--dry-run", "--format", form, text=text).output
+    assert "hunter2" not in shown
+    assert "https://x.test/mcp?token=" in shown
+
+
+def test_no_line_of_a_plan_or_a_refusal_is_a_command_to_a_ci_system(check: Check) -> None:
+    plan = check("--dry-run", text='[[targets]]\ntarget = "x:\\n::error::hi"\n').output
+    refused = check("--dry-run", text='[[targets]]\ntarget = "aws-mcp"\n"a\\n::error::hi" = 1\n', code=2).output
+    for one in plan, refused:
+        assert "error::hi" in one
+        assert not [line for line in one.splitlines() if line.lstrip().startswith("::")]
 
 
 # what is tried --------------------------------------------------------------------------------------------------------
@@ -598,6 +619,21 @@ def test_a_suite_writes_below_its_own_directory_only(name: str, check: Check, tm
     done = check("--suite", "clone/suite.toml", code=2)
     assert f"clone/suite.toml:1:1: {shown} is not below the directory of the suite" in done.output
     assert not list(tmp_path.glob("*.html"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("junit:mcpdoctor.toml", "mcpdoctor.toml is the suite itself"),
+        ("table:.git/config", ".git/config is in the directory of git"),
+    ],
+)
+def test_a_suite_writes_neither_over_itself_nor_into_git(name: str, words: str, check: Check, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    text = f'outputs = ["{name}"]\n{KNOWLEDGE}'
+    assert f"mcpdoctor.toml:1:1: {words}" in check(text=text, code=2).output
+    assert (tmp_path / "mcpdoctor.toml").read_text() == text
+    assert not list((tmp_path / ".git").iterdir())
 
 
 def test_options_go_before_the_suite(check: Check, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def refusing(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except Unusable as error:
-            raise Refusal(clean(str(error), limit=600)) from error
+            from mcpdoctor.render.digest import quieted
+
+            raise Refusal(quieted(clean(str(error), limit=600))) from error
 
     return wrapped  # type: ignore[return-value]  # the same signature
 

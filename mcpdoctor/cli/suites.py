@@ -92,7 +92,7 @@ def suite_for(
     """
     from mcpdoctor import suite_files
     from mcpdoctor.model import Unusable
-    from mcpdoctor.redaction import clean
+    from mcpdoctor.render.digest import shown
 
     if name is None and named:
         return None
@@ -104,7 +104,7 @@ def suite_for(
         if path is None:
             return catalogue.suites["lab"] if use_lab else None
         if not quiet:
-            click.echo(f"Suite: {clean(_shown(path), limit=300)}", err=True)
+            click.echo(f"Suite: {shown(_shown(path), 300)}", err=True)
     else:
         path = Path(name)
         if path.suffix != ".toml" and not path.exists():
@@ -155,8 +155,13 @@ def _outputs(suite: Suite) -> tuple[tuple[str, Path], ...]:
     place = f"{suite.name}:{line}:{column}"
     named = [output_of(one) for one in suite.outputs]
     for _, name in named:
-        if not (directory / name).resolve().is_relative_to(directory.resolve()):
+        path, root = (directory / name).resolve(), directory.resolve()
+        if not path.is_relative_to(root):
             raise Unusable(f"{place}: {name} is not below the directory of the suite; name it with -o.")
+        if suite.file and path.exists() and path.samefile(directory / Path(suite.file).name):
+            raise Unusable(f"{place}: {name} is the suite itself; give the report a file of its own.")
+        if ".git" in path.parts[len(root.parts) :]:
+            raise Unusable(f"{place}: {name} is in the directory of git, where files can start programs.")
     try:
         return options.writable(named, directory)
     except Unusable as error:

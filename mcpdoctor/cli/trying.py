@@ -151,6 +151,8 @@ _ASKED = ("target", "name", "wanted", "file", "line", "column")
 
 def print_plan(plan: Plan, form: str, requirements: Sequence[Requirement] = ()) -> None:
     """Print what would be tried, and what would be required of it (`--dry-run`)."""
+    from mcpdoctor.redaction import clean
+
     if form == "json":
         import json
         from dataclasses import asdict
@@ -159,8 +161,8 @@ def print_plan(plan: Plan, form: str, requirements: Sequence[Requirement] = ()) 
 
         cells = [
             {
-                "target": cell.target,
-                "configuration": asdict(cell.configuration),
+                "target": clean(cell.target),
+                "configuration": asdict(cell.configuration) | {"endpoint": clean(cell.configuration.endpoint)},
                 **({"origin": asdict(cell.origin)} if cell.origin else {}),
                 **({"command": _command(cell)} if cell.start else {}),
                 **({"skip": cell.skip} if cell.skip else {}),
@@ -174,22 +176,25 @@ def print_plan(plan: Plan, form: str, requirements: Sequence[Requirement] = ()) 
     from tabulate import tabulate
 
     from mcpdoctor.limits import plural
+    from mcpdoctor.render.digest import quieted, shown
 
     rows = [
         (
-            cell.target,
-            f"not tried: {cell.skip}" if cell.skip else _command(cell) if cell.start else one.endpoint,
-            one.region or "-",
-            one.service if one.signed and one.service else "-",
-            one.credential,
+            shown(cell.target, 2000),
+            shown(f"not tried: {cell.skip}" if cell.skip else _command(cell) if cell.start else one.endpoint, 2000),
+            shown(one.region or "-"),
+            shown(one.service if one.signed and one.service else "-"),
+            shown(one.credential),
         )
         for cell in plan.cells
         for one in [cell.configuration]
     ]
-    click.echo(tabulate(rows, ("target", "endpoint", "region", "service", "credential"), disable_numparse=True))
+    drawn = tabulate(rows, ("target", "endpoint", "region", "service", "credential"), disable_numparse=True)
+    click.echo(quieted(drawn))
     for one in requirements:
         wanted = ", ".join(one.wanted) if isinstance(one.wanted, tuple) else one.wanted
-        click.echo(f"{'' if one is not requirements[0] else chr(10)}Required of {one.target}: {one.name} {wanted}")
+        line = shown(f"Required of {one.target}: {one.name} {wanted}", 2000)
+        click.echo(quieted(f"{'' if one is not requirements[0] else chr(10)}{line}"))
     click.echo(f"\n{plural(len(rows), 'configuration')}. Nothing was sent.")
 
 

@@ -31,7 +31,8 @@ def run(arguments: Sequence[str], *, directory: Path | None = None) -> Report:
     """
     with tempfile.TemporaryDirectory(prefix="mcpdoctor-") as scratch:
         saved = Path(scratch) / "report.json"
-        words = [sys.executable, "-m", "mcpdoctor", "check", *arguments, "--quiet", "-o", f"json:{saved}"]
+        # The directory holds the tests: no module of theirs (a package mcp/, say) may be imported in place of ours.
+        words = [sys.executable, "-P", "-m", "mcpdoctor", "check", *arguments, "--quiet", "-o", f"json:{saved}"]
         done = subprocess.run(  # noqa: S603  # our own program
             words,
             cwd=directory,
