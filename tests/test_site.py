@@ -124,7 +124,9 @@ def test_a_browser_asks_nobody_else_and_complains_of_nothing(served: str) -> Non
 
 def test_the_picture_shows_what_a_run_prints() -> None:
     def plain(lines: list[str]) -> list[str]:
-        return [re.sub(r"\d+\.\d+s$", "0s", re.sub(r"\s|-{3,}", "", line)) for line in lines]
+        # A cell is cut where a time beside it is wider.
+        texts = [re.sub(r"\s|-{3,}", "", re.sub(r"\S+…\S+", "…", line)) for line in lines]
+        return [re.sub(r"\d+\.\d+s$", "0s", text) for text in texts]
 
     drawn = PICTURE.read_text(encoding="utf-8")
     now = screenshot.svg(screenshot.cut(screenshot.run()))
