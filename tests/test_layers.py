@@ -277,3 +277,16 @@ def test_importing_the_engine_does_not_import_the_sdk() -> None:
     code = "import sys, mcpdoctor.engine; print(*sorted({'mcp', 'mcp_proxy_for_aws', 'botocore'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.split() == []
+
+
+def test_help_needs_none_of_what_does_the_work() -> None:
+    code = (
+        "import sys\n"
+        "from mcpdoctor.cli import cli\n"
+        "for words in ['--help'], ['check', '--help'], ['--version']:\n"
+        "    cli(words, standalone_mode=False)\n"
+        "print(*sorted(one for one in sys.modules if one.startswith('mcpdoctor.')), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert "check [OPTIONS]" in done.stdout
+    assert {one.split(".")[1] for one in done.stderr.split()} == {"cli", "render"}

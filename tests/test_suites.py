@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 
 from mcpdoctor import suite_files
 from mcpdoctor.catalogue import Catalogue, load, locate
+from mcpdoctor.ceiling.budget import Budget
 from mcpdoctor.cli import cli
 from mcpdoctor.comparing import Kind, compare
 from mcpdoctor.forms import Misfit, build
 from mcpdoctor.matrix import Axes, expand
 from mcpdoctor.model import Report, Unusable
 from mcpdoctor.render import FORMATS, draw, report_json
-from mcpdoctor.suite import Limits, Require, Suite, SuiteTarget, budget_of
+from mcpdoctor.suite import BUDGET, Limits, Require, Suite, SuiteTarget, budget_of
 from mcpdoctor.suite_schema import schema
 from mcpdoctor.verdict import conclude
 
@@ -462,6 +463,13 @@ def test_a_budget_is_read_or_refused(text: str) -> None:
     assert requests >= 1
     assert refusals >= 0
     assert seconds >= 1
+
+
+def test_the_usual_budget_is_the_same_everywhere() -> None:
+    usual = Budget()
+    assert (usual.requests, usual.refusals, usual.seconds) == BUDGET
+    (option,) = (one for one in cli.commands["check"].params if one.name == "budget")
+    assert budget_of(str(option.default)) == BUDGET  # text of its own there: `--help` imports nothing for it
 
 
 def test_building_tells_the_path_to_what_is_wrong() -> None:

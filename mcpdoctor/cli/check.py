@@ -18,7 +18,6 @@ from mcpdoctor.cli.searching import consent, notice, search_of, watching
 from mcpdoctor.cli.showing import show
 from mcpdoctor.cli.suites import Wishes, suite_for
 from mcpdoctor.cli.trying import hush, network_for, planned, planning_from, print_plan
-from mcpdoctor.suite import BUDGET
 
 if TYPE_CHECKING:
     from mcpdoctor import measuring
@@ -210,7 +209,7 @@ def check(
     if with_ceiling or required_workers is not None or required:
         most_required = required_workers or max(required.values(), default=None)
         searching = search_of(most, wishes.budget, quick=quick, required=most_required)
-    elif most is not None or quick or think or budget != BUDGET:
+    elif most is not None or quick or think or options.given("budget"):
         raise click.UsageError("--max, --budget, --quick and --think are for measuring; add --ceiling.")
     asked_for = with_ceiling or required_workers is not None
     measured = plan if asked_for else Plan(cells=tuple(one for one in plan.cells if one.target in required))

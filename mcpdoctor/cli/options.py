@@ -16,7 +16,6 @@ import click
 
 from mcpdoctor.cli import completing
 from mcpdoctor.render import FORMATS, output_of
-from mcpdoctor.suite import BUDGET, budget_of
 
 if TYPE_CHECKING:
     from mcpdoctor.model import Severity
@@ -48,6 +47,13 @@ def refusing(command: F) -> F:
             raise Refusal(quieted(clean(str(error), limit=600))) from error
 
     return wrapped  # type: ignore[return-value]  # the same signature
+
+
+def given(name: str) -> bool:
+    """Whether the command line, or a variable in its place, says the option or argument `name`."""
+    from click.core import ParameterSource
+
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 class Range(click.FloatRange):
@@ -273,6 +279,7 @@ network = together(
 def read_budget(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int, float]:
     """Read what measuring may cost."""
     from mcpdoctor.model import Unusable
+    from mcpdoctor.suite import budget_of
 
     try:
         return budget_of(value)
@@ -291,7 +298,7 @@ measuring = together(
     ),
     click.option(
         "--budget",
-        default=",".join(map(str, BUDGET)),
+        default="300,20,600",
         show_default=True,
         metavar="REQUESTS,REFUSALS,SECONDS",
         callback=read_budget,

@@ -70,7 +70,7 @@ class Wishes:
             "fail_on": None if suite.fail_on is None else suite.fail_on.value,
             "outputs": _outputs(suite) if writes and suite.outputs else None,
         }
-        taken = {name: value for name, value in said.items() if value is not None and not _given(name)}
+        taken = {name: value for name, value in said.items() if value is not None and not options.given(name)}
         return replace(self, **taken, requirements=suite.requirements(), suite=suite)  # type: ignore[arg-type]
 
 
@@ -132,13 +132,6 @@ def _here() -> Path | None:
         return Path.cwd()
     except OSError:
         return None
-
-
-def _given(name: str) -> bool:
-    """Whether the command line says it."""
-    from click.core import ParameterSource
-
-    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _outputs(suite: Suite) -> tuple[tuple[str, Path], ...]:
