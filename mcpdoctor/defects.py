@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcpdoctor import catalogue
 from mcpdoctor.catalogue import Catalogue, Condition, FactRule
 from mcpdoctor.diagnosis import finding_of, fires
-from mcpdoctor.model import Fact, Finding, Unusable
+from mcpdoctor.model import Fact, Finding
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -100,25 +99,14 @@ class Wanted:
         return self.most < affected.most or (self.most == affected.most and (affected.most_too or not self.most_too))
 
 
-def load_defects(path: Path | None = None) -> tuple[Defect, ...]:
-    """Read the known defects.
+@cache
+def known_defects() -> tuple[Defect, ...]:
+    """The known defects.
 
     Raises:
         Unusable: the file does not parse, or an entry is not of the form of `Defect`.
     """
-    where = path or catalogue.locate() / FILE
-    found = catalogue.entries(where, Defect)
-    for one in found:
-        for text in (one.affected, *one.beside.values()):
-            if wanted(text) is None:
-                raise Unusable(f"{where}: [{one.name}]: {text!r} is no PEP 440 specifier of versions between two.")
-    return found
-
-
-@cache
-def known_defects() -> tuple[Defect, ...]:
-    """Those that mcpdoctor comes with."""
-    return load_defects()
+    return catalogue.entries(catalogue.locate() / FILE, Defect)
 
 
 @cache

@@ -114,8 +114,13 @@ def build(cls: type[Any], table: Mapping[str, Any], where: str, path: Path = ())
     return cls(**values)
 
 
-def keys(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+def keys(cls: type[Any]) -> Mapping[str, dataclasses.Field[Any]]:
     """The keys that a table of a `cls` may have, each with its field."""
+    return _keys(cls)  # type: ignore[arg-type]  # a class is hashable
+
+
+@cache
+def _keys(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     named = {one.metadata.get("key", one.name.rstrip("_")): one for one in dataclasses.fields(cls)}
     return {key: one for key, one in named.items() if key is not None}
 
@@ -131,6 +136,8 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 
 
 def _value(hint: Any, value: Any, where: str, path: Path) -> Any:
+    if type(value) is hint:  # most are: a text where a text is wanted
+        return value
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value

@@ -93,6 +93,7 @@ def test_the_table_names_checks_that_exist(catalogue: Catalogue) -> None:
         assert set(one.checks) <= set(catalogue.checks), one.name
         assert one.files or one.checks or one.shows, one.name
         assert re.fullmatch(r"[a-z].*[^.]", one.text), one.name
+        assert all(wanted(text) is not None for text in (one.affected, *one.beside.values())), one.name
 
 
 @pytest.mark.parametrize(

@@ -90,14 +90,14 @@ def suite_for(
     Raises:
         Unusable: there is no such suite, or it cannot be used.
     """
-    from mcpdoctor import suite_files
-    from mcpdoctor.model import Unusable
-    from mcpdoctor.render.digest import shown
-
     if name is None and named:
         return None
     if name is not None and name in catalogue.suites:
         return catalogue.suites[name]
+    from mcpdoctor import suite_files
+    from mcpdoctor.model import Unusable
+    from mcpdoctor.render.digest import shown
+
     if name is None:
         here = _here()
         path = None if here is None else suite_files.find(here)

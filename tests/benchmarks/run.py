@@ -4,7 +4,8 @@ Both sides of a ratio take turns in the same run, so that it holds when the mach
 when a ratio is over its bound. The lab runs in a process of its own, so that it costs neither side anything.
 
 The peer of the last ratio is MCP Inspector's command line; it is measured when MCP_INSPECTOR names its executable
-(`npm install @modelcontextprotocol/inspector`, then node_modules/.bin/mcp-inspector).
+(`npm install @modelcontextprotocol/inspector`, then node_modules/.bin/mcp-inspector), best from an environment that
+holds mcpdoctor alone: where trio is installed, as it is for the tests, httpcore imports it, and that counts against us.
 """
 
 from __future__ import annotations
