@@ -7,8 +7,9 @@ The facts stand in `checks/endpoints.toml`, with their sources; hosts that are m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from urllib.parse import quote, unquote, urlsplit
 
 REGION = r"[a-z]{2}(?:-[a-z]+)+-\d+"
@@ -305,6 +306,17 @@ def nearest_region(region: str, regions: tuple[str, ...]) -> str:
         return next((n for n, (a, b) in enumerate(zip(parts, others, strict=False)) if a != b), len(parts))
 
     return max(regions, key=shared)
+
+
+def nearest_tool(tool: str, listed: Iterable[str]) -> str | None:
+    """The listed tool that may have been meant; None where none is near.
+
+    Servers of AWS put a prefix and three underscores before the names of their tools (`aws___search_documentation`),
+    which makes no two of them alike: what comes after it is compared.
+    """
+    by_name = {name.rpartition("___")[2]: name for name in listed}
+    near = get_close_matches(tool.rpartition("___")[2], by_name, n=1)
+    return by_name[near[0]] if near else None
 
 
 def host_and_path(url: str) -> tuple[str, str]:

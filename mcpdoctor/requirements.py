@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 
+from mcpdoctor.endpoints import nearest_tool
 from mcpdoctor.limits import answer, nothing_accepted, number, plural
 from mcpdoctor.model import Best, Cause, Ceiling, Finding, Report, Requirement, Result, Stage, trace_of
 from mcpdoctor.samples import Kind, Stop
@@ -162,8 +162,8 @@ def _tools(asked: Requirement, result: Result) -> Requirement:
         return replace(asked, seen=seen, met=True, text=words)
     told = []
     for one in missing:
-        near = get_close_matches(one, listed, n=1)
-        told.append(f"{one} (did you mean {near[0]}?)" if near else one)
+        near = nearest_tool(str(one), map(str, listed))
+        told.append(f"{one} (did you mean {near}?)" if near else str(one))
     text = f"Not among the {plural(len(listed), 'tool')} that it lists: {', '.join(told)}."
     return replace(asked, seen=seen, met=False, text=text)
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mcpdoctor.catalogue import Catalogue, FactRule, load, read_toml
-from mcpdoctor.endpoints import nearest_region
+from mcpdoctor.endpoints import nearest_region, nearest_tool
 from mcpdoctor.model import Cause, Severity, Stage, Unusable, Verdict
 
 CHECK = """
@@ -385,6 +385,21 @@ def test_without_a_list_of_regions_the_region_stands() -> None:
 @given(region=st.text(max_size=20) | st.from_regex(r"[a-z]{2}-[a-z]+-\d", fullmatch=True))
 def test_the_nearest_region_is_always_one_that_exists(region: str) -> None:
     assert nearest_region(region, REGIONS) in REGIONS
+
+
+@pytest.mark.parametrize(
+    ("tool", "near"),
+    [
+        ("search", "search"),
+        ("serch", "search"),
+        ("get_tasks", "aws___get_tasks"),
+        ("aws___get_task", "aws___get_tasks"),
+        ("aws___call_aws", None),  # only the prefix is alike
+        ("", None),
+    ],
+)
+def test_a_tool_is_near_by_what_follows_the_prefix(tool: str, near: str | None) -> None:
+    assert nearest_tool(tool, ("aws___get_tasks", "aws___run_script", "search")) == near
 
 
 def test_every_pattern_of_the_catalogue_is_a_regular_expression(

@@ -197,31 +197,36 @@ def test_the_failure_of_junit_tells_cause_finding_and_remedy() -> None:
 
 
 def test_an_annotation_points_at_the_line_of_the_entry() -> None:
-    [(level, place, text)] = [one for one in commands(draw(REPORT, "github")) if "file" in one[1]]
+    entry, key = [one for one in commands(draw(REPORT, "github")) if "file" in one[1]]
+    level, place, text = entry
     assert (level, place["file"], place["line"], place["col"]) == ("error", ".kiro/settings/mcp.json", "7", "9")
     assert "Fix: " in text
+    level, place, text = key  # what is required and not met
+    assert (level, place["file"], place["line"], place["col"]) == ("error", "mcpdoctor.toml", "15", "1")
+    assert text == "aws-mcp tools: Not among the 8 tools that it lists: aws___call_aws."
 
 
 def test_what_fails_beside_a_working_configuration_is_a_notice() -> None:
     levels = {properties["title"]: level for level, properties, _ in commands(draw(REPORT, "github"))}
     assert levels["Signed for the wrong service [auth-wrong-service]"] == "notice"
-    assert [result["level"] for result in sarif(draw(REPORT, "sarif"))["results"]].count("error") == 3
+    assert [result["level"] for result in sarif(draw(REPORT, "sarif"))["results"]].count("error") == 5
 
 
 def test_a_result_of_sarif_has_the_place_of_the_entry() -> None:
-    [place] = [
+    entry, key = [
         result["locations"][0]["physicalLocation"]
         for result in sarif(draw(REPORT, "sarif"))["results"]
         if "physicalLocation" in result.get("locations", [{}])[0]
     ]
-    assert place == {
+    assert entry == {
         "artifactLocation": {"uri": ".kiro/settings/mcp.json"},
         "region": {"startLine": 7, "startColumn": 9},
     }
+    assert key == {"artifactLocation": {"uri": "mcpdoctor.toml"}, "region": {"startLine": 15, "startColumn": 1}}
 
 
 def test_the_metrics_tell_success_stages_ceilings_and_expiry() -> None:
-    found = metrics(draw(REPORT, "openmetrics"))
+    found = metrics(draw(replace(REPORT, requirements=()), "openmetrics"))
     success = {labels_["target"]: value for labels_, value in found["mcpdoctor_target_success"]}
     assert success == {"aws-mcp": 1, "https://knowledge-mcp.us-east-1.api.aws/mcp": 0, ".kiro/settings/mcp.json:aws": 0}
     assert found["mcpdoctor_ceiling_recommended_workers"][0][1] == 5
@@ -229,6 +234,16 @@ def test_the_metrics_tell_success_stages_ceilings_and_expiry() -> None:
     assert {value for _, value in found["mcpdoctor_credential_expiry_timestamp_seconds"]} == {1795363200}
     stages = {labels_["stage"] for labels_, _ in found["mcpdoctor_stage_duration_seconds"]}
     assert stages == {"parse", "dns", "tcp", "tls", "http", "auth", "open", "list", "call"}
+
+
+def test_the_metrics_of_a_target_whose_requirements_are_missed() -> None:
+    found = metrics(draw(REPORT, "openmetrics"))
+    [success] = [value for labels_, value in found["mcpdoctor_target_success"] if labels_["target"] == "aws-mcp"]
+    assert success == 0
+    met = {
+        labels_["requirement"]: v for labels_, v in found["mcpdoctor_requirement_met"] if labels_["target"] == "aws-mcp"
+    }
+    assert met == {"workers": 0, "latency": 1, "tools": 0}
 
 
 @pytest.mark.parametrize(
@@ -360,7 +375,8 @@ def test_hostile_text_is_text_in_sarif(report: Report) -> None:
     run = sarif(drawn)
     assert drawn.isascii()
     assert not _COMMAND.search(drawn)
-    missed = [one for one in report.requirements if not one.met]
+    working = {one.target for one in report.best}
+    missed = [one for one in report.requirements if one.met is False or (one.met is None and one.target in working)]
     assert len(run["results"]) == len(report.lint) + len(distinct(report)) + len(missed)
     messages = [result["message"]["text"] for result in run["results"]]
     assert not any("](" in message for message in messages)

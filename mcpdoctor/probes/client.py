@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import httpx
 from mcpdoctor import __version__
 from mcpdoctor.bodies import ACCEPT_ENCODING
 from mcpdoctor.diagnosis import Said
-from mcpdoctor.endpoints import Endpoint
+from mcpdoctor.endpoints import Endpoint, nearest_tool
 from mcpdoctor.matrix import Call
 from mcpdoctor.model import Exchange, Fact
 from mcpdoctor.outcomes import Refused
@@ -193,11 +192,9 @@ def _facts_of_name(tool: str, listed: tuple[str, ...], removed: Mapping[str, str
         return facts
     if tool in removed:
         return {**facts, "tool_removed": True, "replacement": removed[tool]}
-    # Servers of AWS put a prefix and three underscores before the names of tools.
-    bare = tool.rpartition("___")[2]
-    near = [name for name in listed if name.rpartition("___")[2] == bare] or get_close_matches(tool, listed, n=1)
-    if near:
-        facts["tool_hint"] = f"You may mean --tool {near[0]}."
+    near = nearest_tool(tool, listed)
+    if near is not None:
+        facts["tool_hint"] = f"You may mean --tool {near}."
     return facts
 
 

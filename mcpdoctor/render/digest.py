@@ -108,9 +108,9 @@ def headline(report: Report) -> str:
         return f"{count} {'does' if len(failing) == 1 else 'do'} not work."
     if report.required_workers is not None and any(one.sufficient is False for one in report.ceilings):
         return f"Fewer workers are safe than the {report.required_workers} that are required."
-    missed = [one for one in report.requirements if not one.met]
-    if missed:
-        count = "A requirement is" if len(missed) == 1 else f"{len(missed)} requirements are"
+    unmet = [one for one in report.requirements if not one.met]
+    if unmet:
+        count = "A requirement is" if len(unmet) == 1 else f"{len(unmet)} requirements are"
         return f"{count} not met."
     if any(one.pressing for one in distinct(report)):
         return "It works, with something to mend." if found else "There is something to mend."
@@ -124,6 +124,15 @@ def headline(report: Report) -> str:
     if report.lint or report.lint_files:
         return summary(report.lint, report.lint_files)
     return "Nothing was examined."
+
+
+def missed(report: Report) -> list[Requirement]:
+    """The requirements to point at.
+
+    Of a target that does not work nothing more is known than that: its finding says so.
+    """
+    working = {one.target for one in report.best}
+    return [one for one in report.requirements if one.met is False or (one.met is None and one.target in working)]
 
 
 def requirement_word(one: Requirement) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mcpdoctor.model import LintFinding, Report, Requirement, Severity
-from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, requirement_words, shown
+from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, missed, requirement_words, shown
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _NAMED = 5
@@ -27,11 +27,8 @@ def _commands(report: Report) -> Iterator[str]:
     for told in found:
         if told.pressing:
             yield _of(told, names, _LEVELS[told.finding.severity])
-    working = {one.target for one in report.best}
-    for asked in report.requirements:
-        # Of a target that does not work nothing more is known than that: its finding is the annotation.
-        if asked.met is False or (asked.met is None and asked.target in working):
-            yield _of_requirement(asked)
+    for asked in missed(report):
+        yield _of_requirement(asked)
     for one in report.lint:
         yield _of_file(one)
     for told in found:
