@@ -312,11 +312,14 @@ def nearest_tool(tool: str, listed: Iterable[str]) -> str | None:
     """The listed tool that may have been meant; None where none is near.
 
     Servers of AWS put a prefix and three underscores before the names of their tools (`aws___search_documentation`),
-    which makes no two of them alike: what comes after it is compared.
+    which makes no two of them alike: what comes after it is compared. A gateway puts the name of the target there, so
+    the prefix decides between tools that are else the same.
     """
-    by_name = {name.rpartition("___")[2]: name for name in listed}
+    by_name: dict[str, list[str]] = {}
+    for name in listed:
+        by_name.setdefault(name.rpartition("___")[2], []).append(name)
     near = get_close_matches(tool.rpartition("___")[2], by_name, n=1)
-    return by_name[near[0]] if near else None
+    return get_close_matches(tool, by_name[near[0]], n=1, cutoff=0)[0] if near else None
 
 
 def host_and_path(url: str) -> tuple[str, str]:

@@ -162,8 +162,8 @@ def _tools(asked: Requirement, result: Result) -> Requirement:
         return replace(asked, seen=seen, met=True, text=words)
     told = []
     for one in missing:
-        near = nearest_tool(str(one), map(str, listed))
-        told.append(f"{one} (did you mean {near}?)" if near else str(one))
+        near = nearest_tool(one, listed)
+        told.append(f"{one} (did you mean {near}?)" if near else one)
     text = f"Not among the {plural(len(listed), 'tool')} that it lists: {', '.join(told)}."
     return replace(asked, seen=seen, met=False, text=text)
 

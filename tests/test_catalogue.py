@@ -402,6 +402,14 @@ def test_a_tool_is_near_by_what_follows_the_prefix(tool: str, near: str | None) 
     assert nearest_tool(tool, ("aws___get_tasks", "aws___run_script", "search")) == near
 
 
+@pytest.mark.parametrize(
+    ("tool", "near"),
+    [("orders___serch", "orders___search"), ("stock___serch", "stock___search"), ("search", "stock___search")],
+)
+def test_the_prefix_decides_between_tools_that_are_else_the_same(tool: str, near: str) -> None:
+    assert nearest_tool(tool, ("stock___search", "orders___search", "stock___list")) == near
+
+
 def test_every_pattern_of_the_catalogue_is_a_regular_expression(
     catalogue: Catalogue,
 ) -> None:
