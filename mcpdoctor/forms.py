@@ -168,8 +168,6 @@ def _scalar(hint: Any, value: Any, where: str, path: Path) -> Any:
         except ValueError:
             known = tuple(str(one) for one in hint)  # type: ignore[attr-defined]  # only a StrEnum refuses a string
             raise Misfit(Wrong.NOT_ONE_OF, where, path, value, known=known) from None
-    if isinstance(hint, type) and type(value) is hint:
-        return value
     raise Misfit(Wrong.TYPE, where, path, value, wanted=getattr(hint, "__name__", str(hint)))
 
 

@@ -168,7 +168,7 @@ def no_route(scene: Scene) -> None:
         one.connect_ex(listener.getsockname())
     scene.sockets = [listener, *waiting]
     scene.routes = (f"aws-mcp.us-east-1.api.aws:443:127.0.0.1:{listener.getsockname()[1]}",)
-    scene.timeout_s = 1.0
+    soon(scene)
 
 
 def dead_proxy(scene: Scene) -> None:

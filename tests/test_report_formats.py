@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from mcpdoctor.lab import Lab
-from mcpdoctor.model import Report, Verdict
+from mcpdoctor.model import Report, Requirement, Verdict
 from mcpdoctor.render import FORMATS, SUFFIXES, draw, report_json
 from mcpdoctor.render.digest import TEXT, distinct, ended, labels, shown
 from mcpdoctor.render.markdown import code, prose, summary
@@ -307,6 +307,12 @@ def test_links_within_the_page_lead_somewhere() -> None:
     assert wanted <= set(ids)
 
 
+def pointed_at(report: Report) -> list[Requirement]:
+    """What is missed, and what is not known though the target works."""
+    working = {one.target for one in report.best}
+    return [one for one in report.requirements if one.met is False or (one.met is None and one.target in working)]
+
+
 # Hostile text ---------------------------------------------------------------------------------------------------------
 
 
@@ -331,9 +337,7 @@ def test_hostile_text_cannot_make_workflow_commands(report: Report) -> None:
     told = distinct(report)
     said = [one for one in told if one.pressing or one.finding.severity.value != "info"]
     extra = (report.interrupted is not None) + bool(list(ended(report)))
-    working = {one.target for one in report.best}
-    missed = [one for one in report.requirements if one.met is False or (one.met is None and one.target in working)]
-    assert len(found) == len(said) + len(missed) + len(report.lint) + extra
+    assert len(found) == len(said) + len(pointed_at(report)) + len(report.lint) + extra
     texts = [text for _, _, text in found]
     assert all(any(shown(one.finding.text, 2000) in text for text in texts) for one in said)
     for _, properties, _ in found:
@@ -375,9 +379,7 @@ def test_hostile_text_is_text_in_sarif(report: Report) -> None:
     run = sarif(drawn)
     assert drawn.isascii()
     assert not _COMMAND.search(drawn)
-    working = {one.target for one in report.best}
-    missed = [one for one in report.requirements if one.met is False or (one.met is None and one.target in working)]
-    assert len(run["results"]) == len(report.lint) + len(distinct(report)) + len(missed)
+    assert len(run["results"]) == len(report.lint) + len(distinct(report)) + len(pointed_at(report))
     messages = [result["message"]["text"] for result in run["results"]]
     assert not any("](" in message for message in messages)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from mcpdoctor.cli import completing
 from mcpdoctor.render import FORMATS, output_of
@@ -51,8 +52,6 @@ def refusing(command: F) -> F:
 
 def given(name: str) -> bool:
     """Whether the command line, or a variable in its place, says the option or argument `name`."""
-    from click.core import ParameterSource
-
     return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 

@@ -126,7 +126,7 @@ def headline(report: Report) -> str:
     return "Nothing was examined."
 
 
-def missed(report: Report) -> list[Requirement]:
+def pressing_requirements(report: Report) -> list[Requirement]:
     """The requirements to point at.
 
     Of a target that does not work nothing more is known than that: its finding says so.

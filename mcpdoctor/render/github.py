@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mcpdoctor.model import LintFinding, Report, Requirement, Severity
-from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, missed, requirement_words, shown
+from mcpdoctor.render.digest import NAME, Told, distinct, ended, labels, pressing_requirements, requirement_words, shown
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _NAMED = 5
@@ -27,7 +27,7 @@ def _commands(report: Report) -> Iterator[str]:
     for told in found:
         if told.pressing:
             yield _of(told, names, _LEVELS[told.finding.severity])
-    for asked in missed(report):
+    for asked in pressing_requirements(report):
         yield _of_requirement(asked)
     for one in report.lint:
         yield _of_file(one)

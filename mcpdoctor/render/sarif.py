@@ -11,7 +11,7 @@ from urllib.parse import quote
 from mcpdoctor.diagnosis import PAGE
 from mcpdoctor.model import Finding, LintFinding, Report, Requirement, Severity
 from mcpdoctor.redaction import clean
-from mcpdoctor.render.digest import TEXT, Told, correction, distinct, labels, missed, requirement_words
+from mcpdoctor.render.digest import TEXT, Told, correction, distinct, labels, pressing_requirements, requirement_words
 from mcpdoctor.render.report_json import ascii_json
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -28,8 +28,8 @@ def dumps(report: Report) -> str:
     for one in found:
         fired.setdefault(_text(one.check), one)
     numbers = {check: number for number, check in enumerate(fired)}
-    unmet = missed(report)
-    required = {f"requirement-{_text(one.name)}": one.name for one in unmet}
+    pressing = pressing_requirements(report)
+    required = {f"requirement-{_text(one.name)}": one.name for one in pressing}
     numbers |= {rule: len(fired) + number for number, rule in enumerate(required)}
     names = labels(report.results)
     driver = {
@@ -48,7 +48,7 @@ def dumps(report: Report) -> str:
         "results": [
             *(_of_file(one, numbers[_text(one.check)]) for one in report.lint),
             *(_of_run(one, numbers[_text(one.finding.check)], names) for one in told),
-            *(_of_requirement(one, numbers) for one in unmet),
+            *(_of_requirement(one, numbers) for one in pressing),
         ],
     }
     return ascii_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
